@@ -1,0 +1,198 @@
+"""VecFlap: the same games whatever their number and the threads, checked inputs, steady outputs."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from vecflap import draws
+from vecflap.physics import RULES
+from vecflap.sim import VecFlap
+
+STEPS = 250
+OUTPUTS = ("frame", "age", "rew", "term", "score")
+
+
+def flaps(envs: int, t: int) -> np.ndarray:
+    """Random actions; those of game i at step t do not depend on the number of games."""
+    bits = draws.draw(np.full(1, 77, np.int64), draws.EXPLORE, np.arange(envs), t, 0)
+    return draws.chance(bits, int(0.1 * 2**32)).astype(np.uint8)
+
+
+def played(sim: VecFlap, steps: int = STEPS, start: int = 0) -> Iterator[list[np.ndarray]]:
+    """All that there is to see of a sim after each of some steps."""
+    for t in range(start, start + steps):
+        sim.step(flaps(sim.envs, t))
+        yield [sim.rows.copy()] + [getattr(sim, name).numpy().copy() for name in OUTPUTS]
+
+
+def assert_same(ours: Iterator[list[np.ndarray]], others: Iterator[list[np.ndarray]], games: int) -> None:
+    crashes = 0
+    for t, (one, other) in enumerate(zip(ours, others, strict=True)):
+        for a, b, name in zip(one, other, ("games", *OUTPUTS), strict=True):
+            assert np.array_equal(a[:games], b[:games]), f"{name} differs after step {t}"
+        crashes += one[4][:games].sum()
+    assert crashes > 0
+
+
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("envs", [1, 64])
+def test_a_game_is_the_same_whatever_the_number_of_games(rules, envs):
+    assert_same(played(VecFlap(envs, rules, 3)), played(VecFlap(1000, rules, 3, threads=1)), envs)
+
+
+@pytest.mark.parametrize(("envs", "threads"), [(1000, 2), (64, 2), (7, 3), (2, 8)])
+def test_a_game_is_the_same_on_any_number_of_threads(envs, threads):
+    one, many = VecFlap(envs, threads=1), VecFlap(envs)
+    many.threads = threads  # also where the machine has fewer
+    assert one.threads == 1
+    assert_same(played(one, 80), played(many, 80), envs)
+
+
+def test_threads_are_limited_by_the_machine_and_the_games():
+    assert VecFlap(1, threads=64).threads == 1
+    assert VecFlap(255).threads == 1
+    assert VecFlap(5000).threads == VecFlap(5000, threads=9999).threads
+
+
+def test_seeds_and_purposes_play_other_games():
+    one = VecFlap(64, seed=1).games.gap_y
+    assert (one == VecFlap(64, seed=1).games.gap_y).all()
+    assert (one != VecFlap(64, seed=2).games.gap_y).any()
+    assert (one != VecFlap(64, seed=1, purpose=draws.GAPS_EXAM).games.gap_y).any()
+
+
+def test_games_of_one_sim_have_gaps_of_their_own():
+    assert len(np.unique(VecFlap(64).games.gap_y[:, :2], axis=0)) > 20
+
+
+def test_outputs_are_what_their_numpy_views_show_and_stay_where_they_are():
+    sim = VecFlap(64)
+    views = {name: getattr(sim, name).numpy() for name in ("act", *OUTPUTS)}
+    places = {name: getattr(sim, name).data_ptr() for name in views}
+    before = {name: view.copy() for name, view in views.items()}
+    sim.games.score[:] = 5
+    sim.games.bird_y[0] = 379  # crashes
+    sim.step(np.arange(64) % 2)
+    for name, view in views.items():
+        assert getattr(sim, name).data_ptr() == places[name] == view.ctypes.data
+        assert (view != before[name]).any(), name
+    views["act"][:] = 1
+    sim.step()
+    assert (sim.games.bird_vy[sim.term.numpy() == 0] == -7).all(), "step() did not play sim.act"
+
+
+def test_outputs_have_the_promised_types():
+    sim = VecFlap(3)
+    expected = {
+        "act": (torch.uint8, (3,)),
+        "frame": (torch.int64, (3, 64)),
+        "age": (torch.uint8, (3,)),
+        "rew": (torch.int8, (3,)),
+        "term": (torch.uint8, (3,)),
+        "score": (torch.int32, (3,)),
+    }
+    assert {
+        name: (getattr(sim, name).dtype, tuple(getattr(sim, name).shape)) for name in expected
+    } == expected
+
+
+def test_age_is_cut_at_255_and_0_after_a_crash():
+    sim = VecFlap(3)
+    sim.games.age[:] = 253
+    sim.games.bird_y[2] = 379
+    ages = []
+    for _ in range(4):
+        sim.step([0, 0, 0])
+        ages.append(sim.age.tolist())
+    assert ages == [[254, 254, 0], [255, 255, 1], [255, 255, 2], [255, 255, 3]]
+    assert sim.games.age.tolist() == [257, 257, 3]
+    sim.draw()
+    assert sim.age.tolist() == [255, 255, 3]
+
+
+def test_a_state_dict_goes_on_as_if_nothing_had_happened():
+    sim = VecFlap(64, seed=4)
+    assert sum(seen[4].sum() for seen in played(sim, 100)) > 0
+    saved = sim.state_dict()
+    frame, age = sim.frame.clone(), sim.age.clone()
+    after = list(played(sim, 100, start=100))
+    other = VecFlap(64, seed=4)
+    other.load_state_dict(saved)
+    assert torch.equal(other.frame, frame)
+    assert torch.equal(other.age, age)
+    assert_same(iter(after), played(other, 100, start=100), 64)
+    assert_same(iter(after), after_loading(sim, saved), 64)  # `saved` is a copy that playing on left alone
+
+
+def after_loading(sim: VecFlap, state: dict[str, torch.Tensor]) -> Iterator[list[np.ndarray]]:
+    sim.load_state_dict(state)
+    return played(sim, 100, start=100)
+
+
+BAD_ACTS = {
+    "too few": ([0, 1], r"shape \[2\], needed is \[3\]"),
+    "too many": (np.zeros(4, np.uint8), r"shape \[4\], needed is \[3\]"),
+    "a column": (torch.zeros(3, 1), r"shape \[3, 1\]"),
+    "one number": (1, r"shape \[\]"),
+    "a two": ([0, 2, 1], "values other than 0"),
+    "minus one": (torch.tensor([0, -1, 1]), "values other than 0"),
+    "a share": ([0.0, 0.5, 1.0], "values other than 0"),
+    "not a number": (np.array([0, 1, np.nan]), "values other than 0"),
+    "256": (np.array([0, 256, 1]), "values other than 0"),
+    "text": (["0", "1", "0"], "not an array of 0 and 1"),
+    "objects": (np.array([0, None, 1], object), "not an array of 0 and 1"),
+    "ragged": ([0, [1], 0], "not an array of 0 and 1"),
+}
+
+
+@pytest.mark.parametrize(("act", "message"), BAD_ACTS.values(), ids=BAD_ACTS)
+def test_bad_actions_are_refused_and_nothing_is_played(act, message):
+    sim = VecFlap(3)
+    sim.step([1, 0, 1])
+    before = [sim.rows.copy()] + [getattr(sim, name).clone() for name in ("act", *OUTPUTS)]
+    with pytest.raises(ValueError, match=message):
+        sim.step(act)
+    after = [sim.rows] + [getattr(sim, name) for name in ("act", *OUTPUTS)]
+    assert all(bool((a == b).all()) for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize(
+    "act", [[1, 0, 1], (True, False, True), np.array([1.0, 0, 1]), torch.tensor([1, 0, 1])]
+)
+def test_any_array_of_0_and_1_is_an_action(act):
+    sim = VecFlap(3)
+    sim.step(act)
+    assert sim.act.tolist() == [1, 0, 1]
+    assert sim.games.bird_vy.tolist() == [-7, 1, -7]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"envs": 0}, "envs=0: at least one game"),
+        ({"envs": -4}, "envs=-4"),
+        ({"envs": 1, "rules": "flap8"}, "'flap8' is unknown. Choose from: flap7, flap9"),
+        ({"envs": 4, "threads": 0}, "threads=0"),
+        ({"envs": 4, "threads": -1}, "threads=-1"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        VecFlap(**arguments)
+
+
+@pytest.mark.parametrize("envs", [1, 2, 4])
+def test_a_state_of_another_number_of_games_is_refused(envs):
+    with pytest.raises(ValueError, match=f"of {envs} games, these are 3"):
+        VecFlap(3).load_state_dict(VecFlap(envs).state_dict())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="run on a machine with a CUDA device")
+def test_outputs_are_pinned_for_a_gpu():
+    sim = VecFlap(8, pin=True)
+    assert all(getattr(sim, name).is_pinned() for name in ("act", *OUTPUTS))
+    sim.step(torch.ones(8, dtype=torch.uint8, device="cuda"))
+    assert (sim.games.bird_vy == -7).all()

@@ -1,0 +1,264 @@
+"""Every number of a run: one frozen, validated dataclass and its presets. Its docstrings are the flags'
+help."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+RulesName = Literal["flap7", "flap9"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Train an agent that plays Flappy Bird from pixels."""
+
+    preset: Literal["fast", "article"] = "fast"
+    """Where the other defaults come from: `fast` is what reaches a good bird soonest, `article` the numbers
+    of the OneFlow program."""
+
+    # The game
+    rules: RulesName = "flap7"
+    """`flap7`: the game of the OneFlow article, score drawn. `flap9`: the widely copied one, stronger
+    flap."""
+    gap: int = 100
+    """Height of a gap in pixels; 100 is the original's."""
+    envs: int = 64
+    """Games played at a time."""
+    seed: int = 0
+    """Everything random follows from it."""
+
+    # The machine
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ... or auto: cuda where there is one."""
+    threads: int = 0
+    """CPU threads of the learner; 0: one. With the compact network, a second thread trained 1.4 times faster
+    on two idle cores, and 3 times slower as soon as anything else was running."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of convolutions and the wide layer; auto: bfloat16 where the processor computes in it. The last layer,
+    the loss and the weights are always float32."""
+
+    # How long
+    steps: int = 1_000_000
+    """Stop after this many steps, a step being one frame of one game. Schedules do not depend on it."""
+    until: Literal["good", "solved", "steps"] = "good"
+    """good: stop as soon as 90 of 100 games of a test get to its limit of pipes; solved: all of them;
+    steps: go on to the end."""
+    time_limit: float = 0.0
+    """Stop after this many seconds; 0: no limit. Such a run does not repeat exactly."""
+
+    # What is learned
+    network: Literal["compact", "article"] = "compact"
+    """compact: two strided convolutions, 0.2 M weights. article: two 3x3 convolutions with batch norm and
+    pooling, 4.2 M weights."""
+    reward_pipe: float = 1.0
+    """Reward for a pipe passed."""
+    reward_crash: float = -1.0
+    """Reward for a crash."""
+    reward_alive: float = 0.1
+    """Reward for any other frame."""
+    gamma: float = 0.97
+    """Discount of a frame."""
+    n_step: int = 3
+    """Rewards summed before the target network's value takes over."""
+    double: bool = True
+    """Double DQN: the online network chooses the next action, the target network values it."""
+    loss: Literal["huber", "squared"] = "huber"
+    """Of the taken action's Q value against its target."""
+    flap_margin: float = 0.0
+    """Flap only when its Q value is better than gliding's by more than this."""
+
+    # How it is learned
+    batch: int = 128
+    """Transitions of an update."""
+    steps_per_update: int = 64
+    """One update for so many steps."""
+    learn_start: int = 5_000
+    """The first update comes after this many steps."""
+    capacity: int = 262_144
+    """Steps kept for replay, one 512-byte frame each: 2**18 are 129 MiB on the device."""
+    lr: float = 1e-3
+    """Learning rate of Adam, at the start."""
+    lr_end: float = 1e-4
+    """Learning rate from `lr_steps` on; straight in between."""
+    lr_steps: int = 400_000
+    """Steps over which the learning rate falls to `lr_end`."""
+    adam_eps: float = 1e-8
+    """Adam's epsilon."""
+    clip: float = 10.0
+    """Largest norm of a gradient; 0: no limit."""
+    target_every: int = 0
+    """Copy the target network every so many steps; 0: let it follow softly, see `target_rate`."""
+    target_rate: float = 0.01
+    """Share by which the target network moves to the online one at each update, where `target_every` is 0."""
+
+    # Exploration
+    eps_start: float = 0.1
+    """Share of random actions at the start."""
+    eps_end: float = 0.001
+    """Share of random actions from `eps_steps` on; straight in between."""
+    eps_steps: int = 100_000
+    """Steps over which the share of random actions falls."""
+    flap_chance: float = 0.1
+    """Chance that a random action flaps. A fair coin would pin the bird to the ceiling."""
+
+    # Choosing the best
+    eval_every: int = 50_000
+    """Steps between two selections: greedy play of games that are neither training's nor the exam's."""
+    eval_games: int = 32
+    """Games of a selection."""
+    eval_pipes: int = 40
+    """Pipes at which a game of a selection ends. When all games get there, a test follows."""
+    test_games: int = 100
+    """Games of a test."""
+    test_pipes: int = 200
+    """Pipes at which a game of a test ends."""
+
+    # What is written
+    log_every: int = 20_000
+    """Steps between two lines of metrics.jsonl."""
+    save_every: int = 200_000
+    """Steps between two checkpoints to resume from."""
+    out: Path | None = None
+    """Folder of the run; default: a fresh runs/<rules>-<preset>-<number>."""
+    resume: bool = False
+    """Go on from the last checkpoint of the run in `out`, exactly."""
+    init: Path | None = None
+    """Begin with the weights of this run or checkpoint, and nothing else of it."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError at the first number that cannot be."""
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            kind = type(getattr(type(self), name))
+            if isinstance(value, bool) or not isinstance(value, (int, kind)) or not low <= value <= high:
+                whole = "a whole number" if kind is int else "a number"
+                raise ValueError(f"{flag(name)} {value} is not {whole} from {low} to {high}.")
+        for field in dataclasses.fields(self):
+            choices = get_args(field.type) if get_origin(field.type) is Literal else ()
+            if choices and self[field.name] not in choices:
+                raise ValueError(f"{flag(field.name)} {self[field.name]} is none of: {', '.join(choices)}.")
+        self._check_together()
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name)
+
+    def _check_together(self) -> None:
+        least = self.envs * (FRAMES + self.n_step)
+        if self.capacity < least:
+            raise ValueError(
+                f"--capacity {self.capacity} is too small for {self.envs} games, stacks of {FRAMES} frames"
+                f" and {self.n_step}-step returns. Needed: --capacity {least} or more."
+            )
+        if self.capacity % self.envs:
+            below = self.capacity // self.envs * self.envs
+            near = " or ".join(f"--capacity {c}" for c in (below, below + self.envs) if c <= MANY)
+            raise ValueError(
+                f"--capacity {self.capacity} is not a multiple of --envs {self.envs}: the replay is a ring of"
+                f" rows, one step of all games each. Nearest: {near}."
+            )
+        if self.network == "article" and self.batch == 1:
+            raise ValueError("--batch 1 is too small for the batch norm of --network article: try --batch 2.")
+        if self.resume and self.out is None:
+            raise ValueError("--resume needs --out RUN, the folder of the run to go on with.")
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, as JSON has them."""
+        return {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any], source: Path) -> "Config":
+        """The reverse of `to_json`. ValueError, naming the source, if these are not a config's fields."""
+        try:
+            paths = {name: values[name] and Path(values[name]) for name in ("out", "init")}
+            return cls(**(values | paths))
+        except (TypeError, KeyError, ValueError) as error:
+            raise ValueError(f"{source} is damaged, or of another version of vecflap: {error}") from None
+
+    @property
+    def rows(self) -> int:
+        """Rows of the replay ring."""
+        return self.capacity // self.envs
+
+
+FRAMES = 4
+"""Frames of a state."""
+
+MANY = 2**31 - 1  # draws choose among fewer than this; far above what fits in memory
+RANGES: dict[str, tuple[float, float]] = {
+    "gap": (40, 230),  # a bird is 24 high and rises 28 by a flap; 170 + 230 px still end above the ground
+    "envs": (1, 1_048_576),
+    "seed": (0, 2**63 - 1),
+    "threads": (0, 4096),
+    "steps": (1, 10**15),
+    "time_limit": (0.0, 1e9),
+    "reward_pipe": (-1e6, 1e6),
+    "reward_crash": (-1e6, 1e6),
+    "reward_alive": (-1e6, 1e6),
+    "gamma": (0.0, 1.0),
+    "n_step": (1, 1000),
+    "flap_margin": (-1e6, 1e6),
+    "batch": (1, 1_048_576),
+    "steps_per_update": (1, 10**9),
+    "learn_start": (0, 10**15),
+    "capacity": (1, MANY),
+    "lr": (0.0, 1.0),
+    "lr_end": (0.0, 1.0),
+    "lr_steps": (1, 10**15),
+    "adam_eps": (0.0, 1.0),
+    "clip": (0.0, 1e9),
+    "target_every": (0, 10**15),
+    "target_rate": (0.0, 1.0),
+    "eps_start": (0.0, 1.0),
+    "eps_end": (0.0, 1.0),
+    "eps_steps": (1, 10**15),
+    "flap_chance": (0.0, 1.0),
+    "eval_every": (1, 10**15),
+    "eval_games": (1, 1_048_576),
+    "eval_pipes": (1, MANY),
+    "test_games": (1, 1_048_576),
+    "test_pipes": (1, MANY),
+    "log_every": (1, 10**15),
+    "save_every": (1, 10**15),
+}
+"""Smallest and largest value of every number of a Config."""
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Raise ValueError where a flag's number is out of its range."""
+    if not low <= value <= high:
+        raise ValueError(f"{flag(name)} {value} is not a number from {low} to {high}.")
+
+
+def flag(name: str) -> str:
+    """The command line's flag for a field."""
+    return "--" + name.replace("_", "-")
+
+
+PRESETS = {
+    "fast": Config(),
+    "article": Config(
+        preset="article",
+        network="article",
+        envs=1,
+        gamma=0.99,
+        n_step=1,
+        double=False,
+        loss="squared",
+        batch=32,
+        steps_per_update=3,  # its thread has no back-pressure: re-created on 2 cores, an update took 3 steps
+        learn_start=100,
+        capacity=50_000,
+        lr=2e-4,
+        lr_end=2e-4,
+        clip=0.0,
+        target_every=100,
+        eps_start=0.0,
+        eps_end=0.0,
+        steps=200_000,
+        eval_every=5_000,
+        log_every=1_000,
+        save_every=5_000,
+    ),
+}
+"""Named defaults. Where `article` departs from the OneFlow program, dqn.Article says so."""
