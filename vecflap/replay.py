@@ -1,0 +1,255 @@
+"""The last steps of N games: a ring of single packed frames on the learner's device, 516 bytes a step.
+
+Stacks of frames and n-step returns are rebuilt when sampled, so each frame is stored once. Letters: N games,
+B batch, K frames a stack, T rows of the ring. Row t of the game's time is stored in slot t mod T.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vecflap import draws, render
+from vecflap.kernels import inlined, kernel
+
+OLDEST_AGE = 255  # ages are stored in a byte
+RINGS = ("frame", "age", "act", "rew", "term")
+
+
+class Batch(NamedTuple):
+    """B transitions over n steps."""
+
+    obs: Tensor  # int64 [B, K, 64] packed frames, oldest first
+    act: Tensor  # int64 [B] 1 = flap
+    ret: Tensor  # float32 [B] discounted sum of the next n rewards, up to the crash
+    discount: Tensor  # float32 [B] gamma^n, or 0 where the episode ended: multiplies the value of next_obs
+    next_obs: (
+        Tensor  # int64 [B, K, 64] n steps later; another episode's, and meaningless, where discount is 0
+    )
+
+
+class Replay:
+    """A ring of T rows of N games.
+
+    A row is opened with its frame, acted on, and closed with what came of it. `row` counts the rows closed so
+    far: it is also the number of the open one.
+    """
+
+    def __init__(
+        self,
+        rows: int,
+        envs: int,
+        *,
+        frames: int = 4,
+        n_step: int = 1,
+        gamma: float = 0.99,
+        rewards: tuple[float, float, float] = (-1.0, 0.1, 1.0),
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """
+        rows, envs: T and N. frames: K. n_step: n; T >= K + n.
+        rewards:    of a crash, of staying alive, of a pipe passed.
+        seed:       of the draws that choose what is sampled.
+
+        The first row opened must be the games' first one, or begin their episodes: ages 0.
+        """
+        if rows < frames + n_step:
+            least = (frames + n_step) * envs
+            raise ValueError(
+                f"capacity={rows * envs} holds {rows} rows of {envs} games; stacks of {frames} frames and "
+                f"{n_step}-step returns need {frames + n_step}. Needed: --capacity {least} or more."
+            )
+        self.rows, self.envs, self.frames, self.n_step = rows, envs, frames, n_step
+        self.gamma, self.rewards, self.seed = gamma, rewards, seed
+        self.device = torch.device(device)
+        self.row = 0
+        self.drawn = 0  # transitions sampled so far: what the next sample's draws are keyed with
+
+        def ring(dtype: torch.dtype, *shape: int) -> Tensor:
+            try:
+                return torch.full((rows, envs, *shape), 0, dtype=dtype, device=self.device)  # touched now
+            except (RuntimeError, MemoryError):
+                raise ValueError(
+                    f"--capacity {rows * envs} does not fit into {self.device}'s memory: 516 bytes a step."
+                ) from None
+
+        self.frame = ring(torch.int64, render.SIZE)
+        self.age = ring(torch.uint8)
+        self.act = ring(torch.uint8)
+        self.rew = ring(torch.int8)
+        self.term = ring(torch.uint8)
+        self._games = torch.arange(envs, device=self.device)
+        self._back = torch.arange(frames - 1, -1, -1, device=self.device)
+        self._ahead = torch.arange(n_step, device=self.device)
+        self._reward = torch.tensor(rewards, dtype=torch.float32, device=self.device)
+        self._power = torch.tensor([gamma**k for k in range(n_step)], dtype=torch.float32, device=self.device)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the ring: 516 a step."""
+        return sum(getattr(self, name).nbytes for name in RINGS)
+
+    @property
+    def first(self) -> int:
+        """The first row a sample may start from: its stack is still there, above the slot of the open row."""
+        return max(0, self.row - self.rows + self.frames)
+
+    @property
+    def last(self) -> int:
+        """The last row a sample may start from: the open one, n steps later, has its frame."""
+        return self.row - self.n_step
+
+    def open(self, frame: Tensor, age: Tensor) -> None:
+        """Begin a row. frame: int64 [N, 64]; age: uint8 [N], frames since the episode began."""
+        slot = self.row % self.rows
+        self.frame[slot].copy_(frame, non_blocking=True)
+        self.age[slot].copy_(age, non_blocking=True)
+
+    def close(self, act: Tensor, rew: Tensor, term: Tensor) -> None:
+        """End the open row. act, term: uint8 [N]; rew: int8 [N]."""
+        slot = self.row % self.rows
+        self.act[slot].copy_(act, non_blocking=True)
+        self.rew[slot].copy_(rew, non_blocking=True)
+        self.term[slot].copy_(term, non_blocking=True)
+        self.row += 1
+
+    def latest(self) -> Tensor:
+        """int64 [N, K, 64]: the stacks of the open row, to act on."""
+        if self.device.type == "cpu":
+            obs = torch.empty(self.envs, self.frames, render.SIZE, dtype=torch.int64)
+            stack_all(self.frame.numpy(), self.age.numpy(), self.row, obs.numpy())
+            return obs
+        return self.stacks(torch.full_like(self._games, self.row), self._games)
+
+    def stacks(self, row: Tensor, game: Tensor) -> Tensor:
+        """int64 [B, K, 64]: the last K frames at rows int64 [B] of games int64 [B].
+
+        Frame k back is the one of row t - min(k, age): an episode's first frame is repeated, nothing older
+        leaks in.
+        """
+        age = self.age[row % self.rows, game].long()
+        rows = row[:, None] - torch.minimum(self._back, age[:, None])
+        return self.frame[rows % self.rows, game[:, None]]
+
+    def sample(self, batch: int) -> Batch:
+        """B transitions, uniform over all that may be sampled. Draws are keyed by how many came before."""
+        assert self.first <= self.last, "nothing to sample yet"
+        start = self.drawn
+        self.drawn += batch
+        if self.device.type == "cpu":
+            return self._sample_compiled(start, batch)
+        number = torch.arange(start, start + batch, device=self.device)
+        bits = draws.draw(torch.full_like(number, self.seed), draws.SAMPLE, number, 0, 0)
+        pick = draws.below(bits, (self.last - self.first + 1) * self.envs)
+        return self.transitions(self.first + pick // self.envs, pick % self.envs)
+
+    def transitions(self, row: Tensor, game: Tensor) -> Batch:
+        """The transitions that start at rows int64 [B] of games int64 [B]."""
+        slots, games = (row[:, None] + self._ahead) % self.rows, game[:, None]
+        term = self.term[slots, games]
+        alive = 1 - (term.cumsum(1) - term).clamp(max=1).float()  # 0 after the step that ends the episode
+        reward = self._reward[self.rew[slots, games].long() + 1]
+        return Batch(
+            obs=self.stacks(row, game),
+            act=self.act[slots[:, 0], game].long(),
+            ret=(reward * alive * self._power).sum(1),
+            discount=self.gamma**self.n_step * (1 - term.amax(1).float()),
+            next_obs=self.stacks(row + self.n_step, game),
+        )
+
+    def realised(self, horizon: int) -> tuple[Tensor, Tensor]:
+        """What came of the states of one row: (int64 [N, K, 64] stacks, float32 [N] discounted returns).
+
+        The row lies `horizon` rows back; rewards after that are left out, so let gamma^horizon be small.
+        """
+        row = torch.full_like(self._games, self.row - horizon)
+        slots = (row[0] + torch.arange(horizon, device=self.device)) % self.rows
+        term = self.term[slots].long()
+        alive = 1 - (term.cumsum(0) - term).clamp(max=1)
+        power = self.gamma ** torch.arange(horizon, device=self.device, dtype=torch.float32)
+        reward = self._reward[self.rew[slots].long() + 1]
+        return self.stacks(row, self._games), (reward * alive * power[:, None]).sum(0)
+
+    def check(self) -> None:
+        """Raise AssertionError where the ring contradicts itself: its ages and rewards against its
+        crashes."""
+        oldest = max(0, self.row - self.rows + 1)  # the slot before may be open already
+        held = torch.arange(oldest, self.row, device=self.device) % self.rows
+        act, rew, term, age = self.act[held], self.rew[held], self.term[held], self.age[held].long()
+        expected = torch.where(term == 1, 0, (age + 1).clamp(max=OLDEST_AGE))
+        assert bool(((act <= 1) & (term <= 1) & (rew <= 1) & (rew >= -1)).all()), "a number out of its range"
+        assert bool(((rew == -1) == (term == 1)).all()), "a crash, and only a crash, costs -1"
+        assert bool((age[1:] == expected[:-1]).all()), "an age follows from the row before"
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that is needed to go on, between two rows: the closed rows still held, and the counters."""
+        held = min(self.row, self.rows)
+        rings = {name: getattr(self, name)[:held] for name in RINGS}
+        return rings | {"counters": torch.tensor([self.row, self.drawn])}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from a `state_dict` of a ring of the same shape."""
+        self.row, self.drawn = state["counters"].tolist()
+        for name in RINGS:
+            getattr(self, name)[: len(state[name])].copy_(state[name])
+
+    def _sample_compiled(self, start: int, batch: int) -> Batch:
+        obs = torch.empty(batch, self.frames, render.SIZE, dtype=torch.int64)
+        acts, ret, discount = torch.empty(batch, dtype=torch.int64), torch.empty(batch), torch.empty(batch)
+        out = Batch(obs, acts, ret, discount, torch.empty_like(obs))
+        sample_all(
+            *(getattr(self, name).numpy() for name in RINGS),
+            *(self.first, self.last, self.n_step, self.seed, start),
+            *(self._reward.numpy(), self._power.numpy(), self.gamma**self.n_step),
+            *(t.numpy() for t in out),
+        )
+        return out
+
+
+@inlined
+def stack(frame, age, row, game, out):
+    """The last K frames at a row of a game, see Replay.stacks. out: int64 [K, 64], out."""
+    rows, frames = len(frame), len(out)
+    oldest = row - np.int64(age[row % rows, game])
+    for k in range(frames):
+        slot = max(row - (frames - 1 - k), oldest) % rows
+        for c in range(out.shape[1]):
+            out[k, c] = frame[slot, game, c]
+
+
+@kernel(_nrt=False)
+def stack_all(frame, age, row, obs):
+    """The stacks of all games at a row. frame: int64 [T, N, 64], age: uint8 [T, N]. obs: int64 [N, K, 64],
+    out."""
+    for game in range(len(obs)):
+        stack(frame, age, row, game, obs[game])
+
+
+@kernel(_nrt=False)
+def sample_all(
+    frame, age, act, rew, term, first, last, n_step, seed, start, reward, power, discount,
+    obs, acts, ret, disc, next_obs,
+):  # fmt: skip
+    """Replay.sample for the CPU.
+
+    frame: int64 [T, N, 64], age, act, term: uint8 [T, N], rew: int8 [T, N], in: the rings.
+    first, last: rows that may be sampled, inclusive. start: number of the first draw.
+    reward: float32 [3], of rew -1, 0, 1; power: float32 [n], gamma^k; discount: gamma^n.
+    obs, acts, ret, disc, next_obs: out, see Batch.
+    """
+    rows, envs = age.shape
+    for b in range(len(acts)):
+        pick = draws.below(draws.draw(seed, draws.SAMPLE, start + b, 0, 0), (last - first + 1) * envs)
+        row, game = first + pick // envs, pick % envs
+        stack(frame, age, row, game, obs[b])
+        stack(frame, age, row + n_step, game, next_obs[b])
+        acts[b] = act[row % rows, game]
+        ret[b], disc[b] = 0.0, discount
+        for k in range(n_step):
+            slot = (row + k) % rows
+            ret[b] += power[k] * reward[rew[slot, game] + 1]
+            if term[slot, game]:
+                disc[b] = 0.0
+                break
