@@ -1,0 +1,199 @@
+"""The learner: targets, losses and gradients by hand, a target network that follows, saving and restoring."""
+
+from copy import deepcopy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny import CPU, frames, same
+
+from vecflap.config import PRESETS, Config
+from vecflap.dqn import Learner
+from vecflap.replay import Batch
+
+EXACT = Config(precision="float32", clip=0.0)
+ARTICLE = replace(EXACT, network="article")
+
+
+def make_batch(size: int = 12, seed: int = 0) -> Batch:
+    """Transitions of random frames; in every third one the episode ended."""
+    rng = torch.Generator().manual_seed(seed)
+    return Batch(
+        obs=frames(size, 4, seed=seed),
+        act=torch.arange(size) % 2,
+        ret=torch.randn(size, generator=rng),
+        discount=0.9**3 * (torch.arange(size) % 3 > 0).float(),
+        next_obs=frames(size, 4, seed=seed + 1).flip(0),
+    )
+
+
+def make_learner(config: Config) -> tuple[Learner, Batch]:
+    """A learner, and a batch in many of whose next states its two networks disagree on the best action."""
+    learner, batch = Learner(config, CPU), make_batch()
+    rng = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for network in (learner.online, learner.target):
+            network.head.weight.normal_(generator=rng)
+            q = network(batch.next_obs)
+            network.head.bias[0] += (q[:, 1] - q[:, 0]).median()
+            network.head.bias += 3
+    return learner, batch
+
+
+def gradient_norm(learner: Learner) -> float:
+    return sum(float(p.grad.square().sum()) for p in learner.online.parameters()) ** 0.5
+
+
+def q_values(network: torch.nn.Module, obs: torch.Tensor) -> np.ndarray:
+    with torch.no_grad():
+        return network(obs).double().numpy()
+
+
+def by_hand(learner: Learner, batch: Batch, q: np.ndarray) -> tuple[float, np.ndarray]:
+    """Loss, and its derivative by each taken action's Q value."""
+    config, each = learner.config, np.arange(len(q))
+    value, online = q_values(learner.target, batch.next_obs), q_values(learner.online, batch.next_obs)
+    best = (online if config.double else value).argmax(1)
+    assert (online.argmax(1) != value.argmax(1)).sum() >= 2, "a batch that tells the two apart"
+    target = batch.ret.numpy() + batch.discount.numpy() * value[each, best]
+    error = q[each, batch.act.numpy()] - target
+    if config.loss == "squared":
+        return (error**2).mean(), 2 * error / len(q)
+    huber = np.where(abs(error) < 1, error**2 / 2, abs(error) - 0.5)
+    assert 0 < (abs(error) < 1).sum() < len(q), "a batch with small and large errors"
+    return huber.mean(), np.clip(error, -1, 1) / len(q)
+
+
+@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize("loss", ["huber", "squared"])
+def test_loss_and_gradient_are_the_ones_computed_by_hand(loss, double):
+    learner, batch = make_learner(replace(EXACT, loss=loss, double=double))
+    before = deepcopy(learner.state_dict())
+    q = q_values(learner.online, batch.obs)
+    expected, slope = by_hand(learner, batch, q)
+    learner.update(batch, lr=0.0)
+    meter = learner.read_meter()
+    assert meter.loss == pytest.approx(expected, rel=1e-5)
+    act = batch.act.numpy()
+    assert meter.q == pytest.approx(q[np.arange(12), act].mean(), rel=1e-5)
+    gradient = [slope[act == a].sum() for a in (0, 1)]
+    assert learner.online.head.bias.grad.tolist() == pytest.approx(gradient, rel=1e-4, abs=1e-6)
+    assert meter.grad_norm == pytest.approx(gradient_norm(learner), rel=1e-5)
+    assert all(p.grad is None for p in learner.target.parameters())
+    assert same(learner.online.state_dict(), {k[7:]: v for k, v in before.items() if k.startswith("online.")})
+
+
+def test_where_the_episode_ended_nothing_of_the_next_state_counts():
+    learner, batch = make_learner(EXACT)
+    value, other = (learner._target(b) for b in (batch, batch._replace(next_obs=batch.obs)))
+    assert torch.equal(value == batch.ret, batch.discount == 0)
+    assert torch.equal(value == other, batch.discount == 0)
+
+
+def test_the_first_step_of_adam_goes_by_the_given_rate_against_the_gradient():
+    learner, batch = make_learner(EXACT)
+    before = learner.online.head.weight.clone()
+    learner.update(batch, lr=0.01)
+    slope = learner.online.head.weight.grad
+    moved = -0.01 * slope / (slope.abs() + learner.config.adam_eps)
+    torch.testing.assert_close(learner.online.head.weight - before, moved, rtol=1e-3, atol=1e-6)
+
+
+def test_gradients_are_clipped_to_the_largest_norm_and_metered_before():
+    learner, batch = make_learner(replace(EXACT, clip=0.25))
+    learner.update(batch, lr=0.0)
+    assert gradient_norm(learner) == pytest.approx(0.25, rel=1e-3)
+    assert learner.read_meter().grad_norm > 1
+
+
+@pytest.mark.parametrize("config", [EXACT, ARTICLE])
+@pytest.mark.parametrize("rate", [1.0, 0.25])
+def test_the_target_network_follows_with_all_it_has(config, rate):
+    learner = Learner(config, CPU)
+    for tensor in learner.online.state_dict().values():
+        tensor.add_(1)
+    online, target = deepcopy(learner.online.state_dict()), deepcopy(learner.target.state_dict())
+    assert not any(torch.equal(online[name], target[name]) for name in online)
+    learner.follow(rate)
+    for name, followed in learner.target.state_dict().items():
+        share = rate if followed.is_floating_point() else 1
+        torch.testing.assert_close(followed, target[name] + share * (online[name] - target[name]))
+        assert rate < 1 or torch.equal(followed, online[name]), name
+    assert same(learner.online.state_dict(), online)
+
+
+@pytest.mark.parametrize(("every", "rate", "moves"), [(0, 0.5, True), (0, 0.0, False), (100, 0.5, False)])
+def test_an_update_moves_the_target_network_only_if_it_follows_softly(every, rate, moves):
+    learner = Learner(replace(EXACT, target_every=every, target_rate=rate), CPU)
+    before = deepcopy(learner.target.state_dict())
+    learner.update(make_batch(), lr=0.1)
+    after, online = learner.target.state_dict(), learner.online.state_dict()
+    for name, old in before.items():
+        torch.testing.assert_close(after[name], old + rate * (online[name] - old) if moves else old)
+        assert not torch.equal(online[name], old)
+
+
+def test_batch_norm_uses_the_batch_only_in_the_updates_forward():
+    learner, batch = Learner(ARTICLE, CPU), make_batch(8)
+    statistics = {name: t for name, t in learner.online.state_dict().items() if "running" in name}
+    assert len(statistics) == 6
+    before = deepcopy(statistics)
+    learner.act(batch.obs, torch.full((8,), 2))
+    assert same(statistics, before)
+    training, acting = deepcopy(learner.online).train(), deepcopy(learner.online)
+    with torch.no_grad():
+        q = training(batch.obs).gather(1, batch.act[:, None])
+        value = learner.target(batch.next_obs)
+        best = acting(batch.next_obs).argmax(1, keepdim=True)
+        target = batch.ret[:, None] + batch.discount[:, None] * value.gather(1, best)
+        assert not torch.allclose(training(batch.obs), acting(batch.obs), atol=0.1)
+    learner.update(batch, lr=0.0)
+    meter = learner.read_meter()
+    assert meter.q == pytest.approx(float(q.mean()), rel=1e-4)
+    assert meter.loss == pytest.approx(float(torch.nn.functional.smooth_l1_loss(q, target)), rel=1e-4)
+    assert not any(torch.equal(before[name], t) for name, t in statistics.items())
+    assert not learner.online.training
+    assert not learner.target.training
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_learner_can_fit_a_small_batch(preset):
+    learner, batch = Learner(PRESETS[preset], CPU), make_batch(8)._replace(discount=torch.zeros(8))
+    losses = []
+    for _ in range(30 if preset == "article" else 120):
+        learner.update(batch, lr=2e-3)
+        losses.append(learner.read_meter().loss)
+    assert losses[-1] < losses[0] / 10
+
+
+def test_the_meter_averages_the_updates_since_it_was_read():
+    learner, alone = Learner(EXACT, CPU), []
+    assert learner.read_meter() is None
+    for seed in (1, 2, 3):
+        one = deepcopy(learner)
+        one.read_meter()
+        for each in (one, learner):
+            each.update(make_batch(seed=seed), lr=0.0)
+        alone.append(one.read_meter())
+    assert learner.read_meter() == pytest.approx(np.mean(alone, axis=0).tolist(), rel=1e-5)
+    assert learner.read_meter() is None
+    for tensor in learner.online.head.parameters():
+        tensor.data.zero_()
+    learner.update(make_batch(), lr=0.0)
+    assert learner.read_meter().tie == 1.0
+
+
+@pytest.mark.parametrize("config", [EXACT, ARTICLE, Config(precision="bfloat16", target_every=9)])
+def test_a_restored_learner_updates_as_the_saved_one_would_have(config):
+    learner = Learner(config, CPU)
+    for seed in (1, 2):
+        learner.update(make_batch(8, seed), lr=1e-3)
+    other = Learner(replace(config, seed=5), CPU)
+    other.load_state_dict(deepcopy(learner.state_dict()))
+    for seed in (3, 4):
+        for each in (learner, other):
+            each.update(make_batch(8, seed), lr=1e-3)
+        assert same(learner.state_dict(), other.state_dict())
+    assert learner.updates == other.updates == 4
+    assert learner.read_meter() == other.read_meter()

@@ -1,0 +1,165 @@
+"""From packed frames to actions: what the networks see, how they begin, who explores, what is greedy."""
+
+import numpy as np
+import pytest
+import torch
+from tiny import CPU, frames
+from torch import nn
+
+from vecflap import draws
+from vecflap.config import PRESETS, Config
+from vecflap.dqn import GREEDY, Article, Compact, Learner, Unpack, choose, explore, make_network
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-128.0, 127.0)])
+def test_unpacked_frames_are_numpys(low, high, dtype):
+    packed = frames(3, 4)
+    bits = np.unpackbits(packed.numpy().view(np.uint8), bitorder="little").reshape(3, 4, 64, 64)
+    unpack = Unpack(low, high)
+    out = unpack(packed, dtype)
+    assert out.dtype == dtype
+    assert np.array_equal(out.float().numpy(), np.where(bits, high, low))
+    part = packed.transpose(0, 1)[1:]  # not contiguous
+    assert torch.equal(unpack(part, dtype), out.transpose(0, 1)[1:])
+    on_gpu = unpack.table.to(dtype)[packed.view(torch.uint8).int()].view(out.shape)
+    assert torch.equal(on_gpu, out)
+
+
+def layers(network: nn.Module, obs: torch.Tensor) -> dict[str, tuple]:
+    """Shape and type of what each layer makes of a batch."""
+    seen = {}
+    for name, layer in network.named_children():
+        layer.register_forward_hook(
+            lambda _, inputs, out, name=name: seen.update({name: (tuple(out.shape[1:]), out.dtype)})
+        )
+    network(obs)
+    return seen
+
+
+def test_the_article_networks_layers_are_the_articles():
+    network = make_network(Config(network="article", precision="float32"), CPU)
+    shapes = {name: shape for name, (shape, _) in layers(network, frames(3, 4)).items()}
+    assert shapes == {
+        "unpack": (4, 64, 64),
+        "conv1": (32, 64, 64),
+        "norm1": (32, 64, 64),
+        "conv2": (32, 32, 32),
+        "norm2": (32, 32, 32),
+        "hidden": (512,),
+        "norm3": (512,),
+        "head": (2,),
+    }
+    assert (network.conv1.kernel_size, network.conv2.kernel_size) == ((3, 3), (3, 3))
+    assert sum(p.numel() for p in network.parameters()) == 4_207_426
+    assert network.unpack(frames(2), torch.float32).unique().tolist() == [-128, 127]
+
+
+def test_the_article_networks_weights_are_truncated_normal_of_variance_1_over_fan_in():
+    network = make_network(Config(network="article", precision="float32"), CPU)
+    for name, fan_in in {"conv1": 36, "conv2": 288, "hidden": 8192, "head": 512}.items():
+        layer = getattr(network, name)
+        w = layer.weight.detach().double().flatten()
+        sigmas = w * fan_in**0.5
+        within = 5 / len(w) ** 0.5
+        assert abs(sigmas.square().mean() - 1) < within
+        assert abs(sigmas.mean()) < within
+        assert sigmas.abs().max() < 2.28  # cut at 2 deviations, before the cut made them smaller
+        assert not layer.bias.any()
+
+
+def test_the_compact_network_has_a_fifth_of_a_million_weights():
+    assert sum(p.numel() for p in Compact().parameters()) == 189_282
+    assert layers(Compact(), frames(3, 4))["conv2"][0] == (64, 3, 3)
+
+
+@pytest.mark.parametrize("name", ["compact", "article"])
+def test_initial_weights_follow_from_the_seed_alone(name):
+    config = Config(network=name, seed=2**63 - 1)
+    before = torch.random.get_rng_state()
+    one = make_network(config, CPU)
+    assert torch.equal(before, torch.random.get_rng_state()), "the user's own random numbers are left alone"
+    torch.rand(7)
+    learner = Learner(config, CPU)
+    other = make_network(Config(network=name, seed=1), CPU)
+    for key, weights in one.state_dict().items():
+        assert torch.equal(weights, learner.online.state_dict()[key])
+        assert torch.equal(weights, learner.target.state_dict()[key])
+        assert weights.unique().numel() < 3 or not torch.equal(weights, other.state_dict()[key]), key
+
+
+@pytest.mark.parametrize("name", ["compact", "article"])
+def test_bfloat16_comes_close_and_the_last_layer_is_float32(name):
+    exact = make_network(Config(network=name, precision="float32"), CPU)
+    rounded = make_network(Config(network=name, precision="bfloat16"), CPU)
+    obs = frames(16, 4)
+    ours, theirs = exact(obs).detach(), rounded(obs).detach()
+    assert theirs.dtype == torch.float32
+    assert 0 < (ours - theirs).abs().max() < 0.03 * max(1, float(ours.abs().max()))
+    types = {n: dtype for n, (_, dtype) in layers(rounded, obs).items()}
+    assert types["unpack"] == types["conv1"] == types["conv2"] == types["hidden"] == torch.bfloat16
+    assert types["head"] == torch.float32
+    assert {p.dtype for p in rounded.parameters()} == {torch.float32}
+    assert theirs[:, 0].unique().numel() == 16, "the last layer does not round to bfloat16"
+    assert not torch.equal(theirs, theirs.bfloat16().float())
+
+
+@pytest.mark.parametrize("network", [Compact, Article])
+def test_a_state_has_its_q_values_whoever_else_is_in_the_batch(network):
+    net, obs = network().eval(), frames(9, 4)
+    torch.testing.assert_close(net(obs)[4:5], net(obs[4:5]), rtol=1e-4, atol=1e-5)
+
+
+def test_a_tie_glides_and_so_does_less_than_the_margin():
+    q = torch.tensor([[1.0, 1.0], [1.0, 1.5], [1.5, 1.0], [0.0, 0.5001], [-2.0, -1.0]])
+    assert choose(q, 0.0).tolist() == [0, 1, 0, 1, 1]
+    assert choose(q, 0.5).tolist() == [0, 0, 0, 1, 1]
+    assert choose(q, -0.6).tolist() == [1, 1, 1, 1, 1]
+    assert choose(q, -0.5).tolist() == [1, 1, 0, 1, 1]
+    assert choose(q, 0.0).dtype == torch.uint8
+
+
+def explored(row: int, eps: float, flap_chance: float, games: int = 1000, seed: int = 3) -> np.ndarray:
+    forced = np.full(games, 77, np.uint8)
+    explore(forced, seed, draws.EXPLORE, row, eps, flap_chance)
+    return forced
+
+
+def test_exploration_follows_from_the_counters_alone():
+    first = explored(5, 0.5, 0.3)
+    explored(6, 0.9, 0.1)
+    assert np.array_equal(explored(5, 0.5, 0.3), first)
+    assert np.array_equal(explored(5, 0.5, 0.3, games=40), first[:40])
+    assert not np.array_equal(explored(6, 0.5, 0.3), first)
+    assert not np.array_equal(explored(5, 0.5, 0.3, seed=4), first)
+
+
+@pytest.mark.parametrize(
+    ("eps", "flap_chance"), [(0.3, 0.1), (0.01, 0.5), (1.0, 0.1), (1.0, 0.0), (1.0, 1.0)]
+)
+def test_actions_are_random_as_often_as_asked(eps, flap_chance):
+    actions = np.concatenate([explored(row, eps, flap_chance) for row in range(100)])
+    random = actions != GREEDY
+    assert abs(random.mean() - eps) <= 5 * (eps * (1 - eps) / len(actions)) ** 0.5
+    flaps = actions[random] == 1
+    assert set(actions[random].tolist()) <= {0, 1}
+    assert abs(flaps.mean() - flap_chance) <= 5 * (flap_chance * (1 - flap_chance) / len(flaps)) ** 0.5
+
+
+def test_without_exploration_every_action_is_greedy():
+    assert (explored(0, 0.0, 0.5) == GREEDY).all()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_forced_actions_are_played_and_the_others_are_greedy(preset):
+    learner = Learner(PRESETS[preset], CPU)
+    obs = frames(40, 4)
+    with torch.no_grad():  # half of these states are for flapping
+        q = learner.online(obs)
+        learner.online.head.bias[1] -= (q[:, 1] - q[:, 0]).median()
+        greedy = choose(learner.online(obs), 0.0)
+    assert 10 < greedy.sum() < 30
+    forced = torch.arange(40).remainder(3).to(torch.uint8)
+    expected = [int(g) if f == GREEDY else int(f) for f, g in zip(forced, greedy, strict=True)]
+    assert learner.act(obs, forced).tolist() == expected
+    assert learner.act(obs, torch.full((40,), GREEDY)).tolist() == greedy.tolist()

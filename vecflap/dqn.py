@@ -1,0 +1,285 @@
+"""The learner: two networks for packed one-bit frames, and a DQN over them. Letters: B batch, K stacked
+frames."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vecflap import draws
+from vecflap.config import FRAMES, Config
+from vecflap.kernels import kernel
+from vecflap.render import SIZE
+from vecflap.replay import Batch
+
+GREEDY = 2
+"""In an array of forced actions: choose by the Q values."""
+CUT_STD = 0.8796256610342398
+"""Deviation of a normal distribution of deviation 1 that is cut at 2: OneFlow's initialiser divides by it."""
+
+
+@kernel(_nrt=False)
+def explore(forced, seed, purpose, row, eps, flap_chance):
+    """Decide which games act at random, and how. It depends on the counters alone, never on what is learned.
+
+    forced: uint8 [N], out: 1 flap, 0 glide, GREEDY. purpose: a stream of draws.py. row: rows played so far.
+    eps: share of random actions. flap_chance: share of flaps among those.
+    """
+    for game in range(len(forced)):
+        bits = draws.draw(seed, purpose, game, row, 0)
+        flap = draws.chance(bits >> 32, int(flap_chance * 2**32))
+        forced[game] = flap if draws.chance(bits, int(eps * 2**32)) else GREEDY
+
+
+@kernel(_nrt=False)
+def unpack_bytes(packed, table, out):
+    """packed: uint8 [M]. table: [256, 8], what the bits of a byte become, low bit first. out: [8 M]."""
+    for i in range(len(packed)):
+        byte = packed[i]
+        for bit in range(8):
+            out[8 * i + bit] = table[byte, bit]
+
+
+class Unpack(nn.Module):
+    """Packed frames to numbers: int64 [B, K, 64] to dtype [B, K, 64, 64], `high` where lit, else `low`."""
+
+    table: Tensor  # float32 [256, 8] what the bits of a byte become, low bit first
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__()
+        bits = torch.arange(256)[:, None] >> torch.arange(8) & 1
+        self.register_buffer("table", low + (high - low) * bits, persistent=False)
+
+    def forward(self, packed: Tensor, dtype: torch.dtype) -> Tensor:
+        shape, octets = (*packed.shape, SIZE), packed.contiguous().view(torch.uint8)
+        if packed.device.type == "cpu":
+            out = torch.empty(shape, dtype=dtype)
+            word = torch.int16 if dtype.itemsize == 2 else torch.int32  # NumPy has no bfloat16: bit patterns
+            table = self.table.to(dtype).view(word).numpy()
+            unpack_bytes(octets.view(-1).numpy(), table, out.view(word).view(-1).numpy())
+            return out
+        return self.table.to(dtype)[octets.int()].view(shape)
+
+
+class Compact(nn.Module):
+    """A small network made for one-bit pictures: int64 [B, 4, 64] packed frames to float32 [B, 2] Q values.
+
+    4x64x64 -> 32x8x8 -> 64x3x3 -> 256 -> 2. Strided convolutions only, no normalisation: 1.9 MFLOP a state.
+    """
+
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.unpack = Unpack(0.0, 1.0)
+        self.conv1 = nn.Conv2d(FRAMES, 32, 8, stride=8)
+        self.conv2 = nn.Conv2d(32, 64, 4, stride=2)
+        self.hidden = nn.Linear(64 * 3 * 3, 256)
+        self.head = nn.Linear(256, 2)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        x = self.unpack(obs, self.dtype)
+        with torch.autocast(obs.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            x = F.relu(self.conv1(x))
+            x = F.relu(self.conv2(x))
+            x = F.relu(self.hidden(x.flatten(1)))
+        return self.head(x.float())
+
+
+class Article(nn.Module):
+    """The network of the OneFlow article: int64 [B, 4, 64] packed frames to float32 [B, 2] Q values.
+
+    4x64x64 -> 32x32x32 -> 32x16x16 -> 512 -> 2, with batch norm after both convolutions and the wide layer;
+    pixels are -128 and 127, weights truncated normal of variance 1 / fan-in, biases 0.
+
+    It departs from the program in one thing: there, online and target network share scale, shift and running
+    statistics of the batch norm; here each has its own. Acting, targets and Double DQN's choice use running
+    statistics.
+    """
+
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.unpack = Unpack(-128.0, 127.0)
+        self.conv1, self.norm1 = nn.Conv2d(FRAMES, 32, 3, padding=1), nn.BatchNorm2d(32)
+        self.conv2, self.norm2 = nn.Conv2d(32, 32, 3, padding=1), nn.BatchNorm2d(32)
+        self.hidden, self.norm3 = nn.Linear(32 * 16 * 16, 512), nn.BatchNorm1d(512)
+        self.head = nn.Linear(512, 2)
+        for layer in (self.conv1, self.conv2, self.hidden, self.head):
+            std = layer.weight[0].numel() ** -0.5 / CUT_STD
+            nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        x = self.unpack(obs, self.dtype)
+        with torch.autocast(obs.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            x = F.max_pool2d(F.relu(self.norm1(self.conv1(x))), 2)
+            x = F.max_pool2d(F.relu(self.norm2(self.conv2(x))), 2)
+            x = F.relu(self.norm3(self.hidden(x.flatten(1))))
+        return self.head(x.float())
+
+
+NETWORKS = {"compact": Compact, "article": Article}
+
+
+def find_device(name: str) -> torch.device:
+    """The device of a name, or of `auto`."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"--device {name} is none of: auto, cpu, cuda, cuda:0, cuda:1, ...") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"--device {name}: vecflap trains on cpu and cuda.")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        why = "torch was built without CUDA" if torch.version.cuda is None else "torch finds no CUDA device"
+        raise ValueError(f"--device {name}: {why}. Train with --device cpu, or auto.")
+    if device.index is not None and device.type == "cuda" and device.index >= torch.cuda.device_count():
+        raise ValueError(
+            f"--device {name}: there are {torch.cuda.device_count()} CUDA devices, from cuda:0 on."
+        )
+    return device
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether the processor multiplies in bfloat16, rather than imitating it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def make_network(config: Config, device: torch.device) -> nn.Module:
+    """A network of the config, with initial weights that depend on its seed alone."""
+    wants = config.precision == "bfloat16" or (config.precision == "auto" and computes_bfloat16(device))
+    seed = int(draws.draw(torch.tensor(config.seed), draws.WEIGHTS, 0, 0, 0))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = NETWORKS[config.network](torch.bfloat16 if wants else torch.float32)
+    return network.to(device).eval()
+
+
+def choose(q: Tensor, flap_margin: float) -> Tensor:
+    """uint8 [B]: the greedy actions for float32 [B, 2] Q values. Flap only if better by more than the
+    margin."""
+    return (q[:, 1] - q[:, 0] > flap_margin).to(torch.uint8)
+
+
+class Meter(NamedTuple):
+    """What the updates since the last reading were like, on average."""
+
+    loss: float
+    q: float
+    """Mean Q value of the taken actions."""
+    tie: float
+    """Share of states whose two Q values are equal: rounding decides there."""
+    grad_norm: float
+    """Before clipping."""
+
+
+class Learner:
+    """A DQN: an online network that acts and learns, a target network that follows it."""
+
+    def __init__(self, config: Config, device: torch.device) -> None:
+        self.config, self.device = config, device
+        self.online = make_network(config, device)
+        self.target = make_network(config, device).requires_grad_(False)
+        weights = self.online.parameters()
+        self.optimiser = torch.optim.Adam(weights, lr=config.lr, eps=config.adam_eps, fused=True)
+        self.updates = 0
+        self.meter = torch.zeros(len(Meter._fields) + 1, dtype=torch.float64, device=device)  # sums, count
+
+    def begin_with(self, weights: dict[str, Tensor], header: dict[str, Any], source: Path) -> None:
+        """Take weights from a checkpoint, for both networks."""
+        fill(self.online, weights, source)
+        self.follow(1.0)
+
+    @torch.inference_mode()
+    def act(self, obs: Tensor, forced: Tensor) -> Tensor:
+        """uint8 [N] actions: the forced ones, the greedy ones where forced is GREEDY.
+
+        obs: int64 [N, K, 64]. forced: uint8 [N].
+        """
+        greedy = choose(self.online(obs), self.config.flap_margin)
+        return torch.where(forced == GREEDY, greedy, forced)
+
+    def update(self, batch: Batch, lr: float) -> None:
+        """One step of Adam on a batch; then the target network follows, if softly."""
+        target = self._target(batch)
+        self.online.train()
+        both = self.online(batch.obs)
+        self.online.eval()
+        q = both.gather(1, batch.act[:, None]).squeeze(1)
+        loss = (F.smooth_l1_loss if self.config.loss == "huber" else F.mse_loss)(q, target)
+        self.optimiser.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.online.parameters(), self.config.clip or float("inf"))
+        self.optimiser.param_groups[0]["lr"] = lr
+        self.optimiser.step()
+        self.updates += 1
+        if not self.config.target_every:
+            self.follow(self.config.target_rate)
+        with torch.no_grad():
+            tie = (both[:, 0] == both[:, 1]).float().mean()
+            self.meter += torch.stack([loss, q.mean(), tie, norm, torch.ones_like(loss)])
+
+    @torch.no_grad()
+    def _target(self, batch: Batch) -> Tensor:
+        """float32 [B]: what the taken action's Q value should have been."""
+        value = self.target(batch.next_obs)
+        chooser = self.online(batch.next_obs) if self.config.double else value
+        best = chooser.argmax(1, keepdim=True)
+        return batch.ret + batch.discount * value.gather(1, best).squeeze(1)
+
+    @torch.no_grad()
+    def follow(self, rate: float) -> None:
+        """Move the target network to the online one by a share; 1 copies it. Batch norm's statistics too."""
+        theirs = self.online.state_dict()
+        for name, mine in self.target.state_dict().items():
+            if mine.is_floating_point():
+                mine.lerp_(theirs[name], rate)
+            else:  # batch norm's count of batches
+                mine.copy_(theirs[name])
+
+    def read_meter(self) -> Meter | None:
+        """Averages since the last reading, None if there was no update. Waits for the device."""
+        *sums, count = self.meter.tolist()
+        self.meter.zero_()
+        return Meter(*(s / count for s in sums)) if count else None
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that is needed to go on, flat."""
+        state = {f"online.{k}": v for k, v in self.online.state_dict().items()}
+        state |= {f"target.{k}": v for k, v in self.target.state_dict().items()}
+        for i, moments in self.optimiser.state_dict()["state"].items():
+            state |= {f"adam.{i}.{k}": v for k, v in moments.items()}
+        return state | {"meter": self.meter, "updates": torch.tensor(self.updates)}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from a `state_dict` of a learner of the same config."""
+        self.online.load_state_dict(part(state, "online."))
+        self.target.load_state_dict(part(state, "target."))
+        adam: dict[int, dict[str, Any]] = {}
+        for key, value in part(state, "adam.").items():
+            index, name = key.split(".")
+            adam.setdefault(int(index), {})[name] = value
+        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": adam})
+        self.meter.copy_(state["meter"])
+        self.updates = int(state["updates"])
+
+
+def fill(network: nn.Module, weights: dict[str, Tensor], source: Path) -> None:
+    """Load weights into a network. ValueError if they are of another one."""
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise ValueError(
+            f"{source} holds the weights of another network than {type(network).__name__}."
+        ) from None
+
+
+def part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The entries whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
