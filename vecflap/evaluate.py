@@ -1,0 +1,148 @@
+"""Play games to the end with a fixed policy, and count pipes."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from vecflap import draws
+from vecflap.checkpoint import best_of, load_weights
+from vecflap.config import FRAMES, RANGES, Config, RulesName, check_range
+from vecflap.dqn import GREEDY, choose, explore, fill, find_device, make_network
+from vecflap.physics import RULES, Rules
+from vecflap.replay import Replay
+from vecflap.sim import VecFlap
+
+
+def rules_of(config: Config) -> Rules:
+    """The rules that a config's games are played by."""
+    return RULES[config.rules]._replace(gap=config.gap)
+
+
+class Policy(NamedTuple):
+    """A network that plays."""
+
+    network: nn.Module  # int64 [B, K, 64] packed stacks -> float32 [B, 2] Q values
+    config: Config  # of its training
+
+    @torch.inference_mode()
+    def q(self, obs: torch.Tensor) -> torch.Tensor:
+        """float32 [B, 2]: the values of gliding and flapping, for int64 [B, 4, 64] stacks of packed
+        frames."""
+        return self.network(obs)
+
+    def act(self, obs: torch.Tensor) -> torch.Tensor:
+        """uint8 [B]: the greedy actions."""
+        return choose(self.q(obs), self.config.flap_margin)
+
+
+def load(path: str | Path, device: str = "cpu") -> Policy:
+    """The policy of a run's folder (its best) or of a checkpoint file. ValueError where there is none.
+
+    device: cpu, cuda, cuda:1, ... or auto.
+    """
+    where = find_device(device)
+    weights, header, file = load_weights(Path(path))
+    config = Config.from_json(header["config"], file)
+    network = make_network(config, where)
+    fill(network, weights, file)
+    return Policy(network, config)
+
+
+def exam(
+    path: Path,
+    games: int = 100,
+    pipes: int = 200,
+    *,
+    seed: int = 0,
+    epsilon: float = 0.0,
+    rules: RulesName | None = None,
+    gap: int = 0,
+    device: str = "auto",
+) -> "tuple[Scores, dict[str, Any]]":
+    """Play held-out games with a run's best policy. Returns the scores, and what they are of.
+
+    rules, gap: others than those of the run, if not None or 0.
+    """
+    check_range("games", games, *RANGES["test_games"])
+    check_range("pipes", pipes, *RANGES["test_pipes"])
+    check_range("seed", seed, *RANGES["seed"])
+    check_range("epsilon", epsilon, 0.0, 1.0)
+    policy = load(path, device)
+    torch.set_num_threads(policy.config.threads or 1)
+    played = replace(policy.config, rules=rules or policy.config.rules, gap=gap or policy.config.gap)
+    scores = evaluate(policy, rules_of(played), games, pipes, seed=seed, epsilon=epsilon)
+    about = {"seed": seed, "epsilon": epsilon, "rules": played.rules, "gap": played.gap}
+    return scores, about | {"checkpoint": str(best_of(path))}
+
+
+class Scores(NamedTuple):
+    """What came of a number of games."""
+
+    pipes: np.ndarray  # int32 [games] pipes passed, at most the limit
+    limit: int
+
+    @property
+    def mean(self) -> float:
+        """Pipes of a game."""
+        return float(self.pipes.mean())
+
+    @property
+    def survived(self) -> float:
+        """Share of the games that reached the limit."""
+        return float((self.pipes >= self.limit).mean())
+
+    def summary(self) -> dict[str, float]:
+        """The numbers people ask for."""
+        p = self.pipes
+        return {
+            "games": len(p),
+            "pipes": self.limit,
+            "mean": round(self.mean, 3),
+            "median": float(np.median(p)),
+            "min": int(p.min()),
+            "max": int(p.max()),
+            "survived": self.survived,
+        }
+
+
+@torch.inference_mode()
+def evaluate(
+    policy: Policy,
+    rules: Rules,
+    games: int,
+    pipes: int,
+    *,
+    seed: int = 0,
+    epsilon: float = 0.0,
+    purpose: int = draws.GAPS_EXAM,
+) -> Scores:
+    """Play `games` games at once, each until its bird dies or has passed `pipes` pipes.
+
+    epsilon: share of actions that are random, a fair coin each.
+    purpose: GAPS_EXAM or GAPS_SELECT of draws.py: training plays neither.
+    """
+    device = next(policy.network.parameters()).device
+    sim = VecFlap(games, rules, seed, purpose=purpose)
+    stacks = Replay(
+        FRAMES + 1, games, frames=FRAMES, device=device
+    )  # the last frames, rebuilt as in training
+    forced = torch.empty(games, dtype=torch.uint8)
+    passed = np.zeros(games, np.int32)
+    playing = np.arange(games)
+    while len(playing):
+        stacks.open(sim.frame, sim.age)
+        act = policy.act(stacks.latest()[torch.from_numpy(playing).to(device)]).cpu()
+        explore(forced.numpy(), seed, draws.EXPLORE_EXAM, stacks.row, epsilon, 0.5)
+        chosen = forced[playing]
+        sim.act.zero_()
+        sim.act[playing] = torch.where(chosen == GREEDY, act, chosen)
+        sim.step()
+        stacks.close(sim.act, sim.rew, sim.term)
+        passed[playing] = sim.score.numpy()[playing]
+        over = (sim.term.numpy()[playing] == 1) | (passed[playing] >= pipes)
+        playing = playing[~over]
+    return Scores(np.minimum(passed, pipes), pipes)

@@ -1,0 +1,78 @@
+"""The training loop: play, store, learn. What surrounds it is in run.py."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from vecflap import draws
+from vecflap.config import Config
+from vecflap.dqn import explore
+from vecflap.run import Outcome, Run, View
+
+
+def train(config: Config, view: View | None = None) -> Outcome:
+    """Train an agent. The run's folder holds the result: vecflap.load(outcome.folder) plays it.
+
+    view: who is shown the progress; None: nobody.
+    Raises ValueError for a config that cannot be run here, before anything is written.
+    """
+    run = Run(config, view or View())
+    with interrupts() as interrupted, run.shown():
+        sim, replay, learner = run.sim, run.replay, run.learner
+        forced = torch.empty_like(sim.act, pin_memory=sim.act.is_pinned())
+        acted = torch.cuda.Event() if run.device.type == "cuda" else None
+        while not run.reason:
+            # What the games show goes to the replay; the network chooses, while a few games act at random.
+            replay.open(sim.frame, sim.age)
+            explore(forced.numpy(), config.seed, draws.EXPLORE, replay.row, run.eps, config.flap_chance)
+            act = learner.act(replay.latest(), forced.to(run.device, non_blocking=True))
+            sim.act.copy_(act, non_blocking=True)
+            if acted:
+                acted.record()
+
+            # All of the learner's work is queued before the only wait, so it goes on while the games play.
+            for _ in range(run.updates_due):
+                learner.update(replay.sample(config.batch), run.lr)
+            if run.due(config.target_every):
+                learner.follow(1.0)
+
+            if acted:
+                acted.synchronize()
+            sim.step()
+            replay.close(act, sim.rew, sim.term)
+            run.count()
+
+            # Every cadence is in steps, so that runs repeat; a checkpoint comes last, to hold all of the row.
+            if run.due(config.eval_every):
+                run.select()
+            if run.due(config.log_every):
+                run.log()
+            run.end_if(interrupted())
+            if run.due(config.save_every) or run.reason:
+                run.save()
+    return run.outcome()
+
+
+@contextmanager
+def interrupts() -> Iterator:
+    """Within, Ctrl-C and a polite kill only set a flag, which the yielded function tells; a second one
+    interrupts."""
+    asked = threading.Event()
+
+    def ask(number: int, frame: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set  # only the main thread gets signals
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,291 @@
+"""A run: its parts, its counters and schedules, what happens now and then. The loop over it is in loop.py."""
+
+import json
+import math
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from vecflap import draws
+from vecflap.checkpoint import load_checkpoint, load_weights, save_checkpoint, write_atomically
+from vecflap.config import FRAMES, Config
+from vecflap.dqn import Learner, part
+from vecflap.evaluate import Policy, evaluate, rules_of
+from vecflap.folder import check_resumed, create, differences, settle
+from vecflap.replay import Replay
+from vecflap.sim import VecFlap
+
+RECENT = 100
+"""Ended games that the shown scores are about."""
+ENOUGH = {"good": 0.9, "solved": 1.0, "steps": math.inf}
+"""Share of a test's games that must get to its limit for the run to be over."""
+NEGLIGIBLE = 0.01
+"""A reward discounted to less than this share does not count in a realised return."""
+
+
+class Outcome(NamedTuple):
+    """What became of a run."""
+
+    folder: Path
+    reason: str
+    """good, solved, steps, time_limit or interrupted."""
+    steps: int
+    updates: int
+    seconds: float
+    best: float
+    """Mean pipes of the saved policy in its test, or in its selection where that was not perfect; -1: none
+    yet."""
+    best_step: int
+
+
+class View:
+    """Who is shown the progress of a run: nobody, unless a subclass shows it."""
+
+    def begin(self, run: "Run") -> None:
+        """The run is set up, and about to start or to go on."""
+
+    def tick(self, run: "Run") -> None:
+        """Another row was played: called often, must be cheap."""
+
+    def doing(self, text: str) -> None:
+        """Something that takes a while has begun."""
+
+    def line(self, values: dict[str, Any]) -> None:
+        """A line was added to metrics.jsonl."""
+
+    def note(self, text: str) -> None:
+        """Something the user should know."""
+
+    def end(self, outcome: Outcome | None) -> None:
+        """The run is over, its folder complete; or it failed: None."""
+
+
+@dataclass
+class Progress:
+    """The counters of a run, saved with it."""
+
+    step: int = 0
+    seconds: float = 0.0
+    best: float = -1.0
+    best_step: int = 0
+    survived: float = 0.0  # the largest share of a test's games that got to its limit
+    episodes: int = 0
+    flaps: int = 0  # since the last line of metrics, which was written at
+    logged_step: int = 0
+    logged_updates: int = 0
+    logged_seconds: float = 0.0
+
+
+class Run:
+    """The parts of a run, made from a config and, where it is resumed, from its last checkpoint."""
+
+    def __init__(self, config: Config, view: View) -> None:
+        if config.resume:
+            check_resumed(config)
+        config = settle(config)
+        self.config, self.view = config, view
+        self.device = torch.device(config.device)
+        torch.set_num_threads(config.threads)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)  # so that events are recorded on its stream
+        self.rules = rules_of(config)
+        self.sim = VecFlap(config.envs, self.rules, config.seed, pin=self.device.type == "cuda")
+        self.replay = Replay(
+            config.rows,
+            config.envs,
+            frames=FRAMES,
+            n_step=config.n_step,
+            gamma=config.gamma,
+            rewards=(config.reward_crash, config.reward_alive, config.reward_pipe),
+            seed=config.seed,
+            device=self.device,
+        )
+        self.learner = Learner(config, self.device)
+        self.progress = Progress()
+        self.recent: deque[int] = deque(maxlen=RECENT)
+        self.reason = ""  # why the run is over
+        if config.resume:
+            self._resume()
+        else:
+            if config.init is not None:
+                self.learner.begin_with(*load_weights(config.init))
+            self.config = replace(config, out=create(config))
+        self.started = time.monotonic() - self.progress.seconds
+        self.limit = self.progress.seconds + (config.time_limit or math.inf)
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Within, the run's progress is shown."""
+        self.view.begin(self)
+        self.end_if(False)
+        outcome = None
+        try:
+            yield
+            outcome = self.outcome()
+        finally:
+            self.view.end(outcome)
+
+    @property
+    def folder(self) -> Path:
+        """Where the run keeps its files."""
+        assert self.config.out is not None
+        return self.config.out
+
+    @property
+    def step(self) -> int:
+        """Frames of single games played so far."""
+        return self.progress.step
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds of the run so far, those before it was resumed included."""
+        return time.monotonic() - self.started
+
+    @property
+    def eps(self) -> float:
+        """Share of random actions."""
+        return self._between(self.config.eps_start, self.config.eps_end, self.config.eps_steps)
+
+    @property
+    def lr(self) -> float:
+        """Learning rate."""
+        return self._between(self.config.lr, self.config.lr_end, self.config.lr_steps)
+
+    def _between(self, start: float, end: float, steps: int) -> float:
+        return start + (end - start) * min(self.step / steps, 1.0)
+
+    @property
+    def updates_due(self) -> int:
+        """Updates that belong to the row being played."""
+        if self.step < self.config.learn_start or self.replay.first > self.replay.last:
+            return 0
+        every = self.config.steps_per_update
+        return (self.step + self.config.envs) // every - self.step // every
+
+    def due(self, every: int) -> bool:
+        """Whether the last row reached another multiple of `every` steps; never for 0."""
+        return every > 0 and self.step // every > (self.step - self.config.envs) // every
+
+    def count(self) -> None:
+        """Count the row just played."""
+        progress, sim = self.progress, self.sim
+        progress.step += self.config.envs
+        progress.flaps += int(sim.act.sum())
+        ended = sim.score[sim.term.bool()].tolist()
+        progress.episodes += len(ended)
+        self.recent.extend(ended)
+        self.view.tick(self)
+
+    def select(self) -> None:
+        """Play the selection games, and a test if none dies; keep the policy if it is the best so far."""
+        config, progress = self.config, self.progress
+        policy = Policy(self.learner.online, config)
+        ours = {"seed": config.seed, "purpose": draws.GAPS_SELECT}
+        self.view.doing(f"{config.eval_games} games to {config.eval_pipes} pipes ...")
+        scores = evaluate(policy, self.rules, config.eval_games, config.eval_pipes, **ours)
+        values = {
+            "step": self.step,
+            "seconds": round(self.seconds, 2),
+            "select": scores.mean,
+            "updates": self.learner.updates,
+        }
+        if scores.survived == 1.0:
+            self.view.doing(f"{config.test_games} games to {config.test_pipes} ...")
+            scores = evaluate(policy, self.rules, config.test_games, config.test_pipes, **ours)
+            values |= {"test": scores.mean, "test_survived": scores.survived}
+            progress.survived = max(progress.survived, scores.survived)
+        if scores.mean >= progress.best:
+            progress.best, progress.best_step = scores.mean, self.step
+            weights = {f"online.{name}": tensor for name, tensor in self.learner.online.state_dict().items()}
+            save_checkpoint(self.folder / "best.safetensors", weights, self._header())
+        self._write(values)
+
+    def log(self) -> None:
+        """Write a line of metrics, averages since the line before."""
+        progress, config = self.progress, self.config
+        steps, updates = self.step - progress.logged_step, self.learner.updates - progress.logged_updates
+        seconds = self.seconds - progress.logged_seconds
+        values: dict[str, Any] = {
+            "step": self.step,
+            "updates": self.learner.updates,
+            "seconds": round(self.seconds, 2),
+            "steps_per_s": round(steps / seconds),
+            "updates_per_s": round(updates / seconds, 1),
+            "episodes": progress.episodes,
+            "score": sum(self.recent) / len(self.recent) if self.recent else None,
+            "eps": self.eps,
+            "lr": self.lr,
+            "flap_share": progress.flaps / steps,
+        }
+        meter = self.learner.read_meter()
+        values |= meter._asdict() if meter else {}
+        horizon = math.ceil(math.log(NEGLIGIBLE) / math.log(config.gamma)) if 0 < config.gamma < 1 else 1
+        if self.replay.row - horizon >= self.replay.first:
+            obs, realised = self.replay.realised(horizon)
+            value = Policy(self.learner.online, config).q(obs).amax(1)
+            values |= {"value": float(value.mean()), "realised": float(realised.mean())}
+        progress.flaps, progress.logged_step = 0, self.step
+        progress.logged_updates, progress.logged_seconds = self.learner.updates, self.seconds
+        self._write(values)
+
+    def end_if(self, interrupted: bool) -> None:
+        """See whether the run is over."""
+        if interrupted:
+            self.reason = "interrupted"
+        elif self.progress.survived >= ENOUGH[self.config.until]:
+            self.reason = self.config.until
+        elif self.step >= self.config.steps:
+            self.reason = "steps"
+        elif self.seconds >= self.limit:
+            self.reason = "time_limit"
+
+    def save(self) -> None:
+        """Write last.safetensors, from which the run can be resumed as if it had not stopped."""
+        self.progress.seconds = self.seconds
+        tensors = self.learner.state_dict()  # "online." at the beginning, as in best.safetensors
+        tensors |= {f"sim.{key}": value for key, value in self.sim.state_dict().items()}
+        tensors |= {f"replay.{key}": value for key, value in self.replay.state_dict().items()}
+        save_checkpoint(self.folder / "last.safetensors", tensors, self._header())
+
+    def outcome(self) -> Outcome:
+        """What became of the run so far."""
+        p = self.progress
+        updates = self.learner.updates
+        return Outcome(self.folder, self.reason, p.step, updates, self.seconds, p.best, p.best_step)
+
+    def _header(self) -> dict[str, Any]:
+        ours = {"progress": asdict(self.progress), "recent": list(self.recent)}
+        return {"config": replace(self.config, resume=False).to_json()} | ours
+
+    def _write(self, values: dict[str, Any]) -> None:
+        with open(self.folder / "metrics.jsonl", "a") as file:
+            file.write(json.dumps(values) + "\n")
+        self.view.line(values)
+
+    def _resume(self) -> None:
+        """Take everything from the last checkpoint, and drop the metrics written after it."""
+        path = self.folder / "last.safetensors"
+        if not path.is_file():
+            raise ValueError(
+                f"{self.folder} has no last.safetensors to resume from: begin anew in another folder."
+            )
+        tensors, header = load_checkpoint(path)
+        if not part(tensors, "replay."):
+            raise ValueError(f"{path} holds weights only: begin a new run with --init {path}.")
+        self.sim.load_state_dict(part(tensors, "sim."))
+        self.replay.load_state_dict(part(tensors, "replay."))
+        self.learner.load_state_dict(tensors)
+        self.progress = Progress(**header["progress"])
+        self.recent.extend(header["recent"])
+        metrics = self.folder / "metrics.jsonl"
+        lines = metrics.read_text().splitlines(keepends=True) if metrics.is_file() else []
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= self.step]
+        write_atomically(metrics, "".join(kept).encode())
+        for name, (was, is_now) in differences(self.folder, self.config).items():
+            self.view.note(f"{name} was {was} and is now {is_now}: the run goes on, but its bits may differ.")
