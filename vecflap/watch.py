@@ -1,0 +1,186 @@
+"""Watch a policy play: in the terminal, in a window, or into a picture file."""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.live import Live
+from rich.panel import Panel
+from rich.text import Text
+
+from vecflap import draws
+from vecflap.config import FRAMES, RANGES, check_range
+from vecflap.dqn import choose
+from vecflap.evaluate import Policy, load, rules_of
+from vecflap.physics import SCREEN_HEIGHT, SCREEN_WIDTH
+from vecflap.picture import paint
+from vecflap.render import braille
+from vecflap.replay import Replay
+from vecflap.sim import VecFlap
+
+FPS = {"flap7": 60.0, "flap9": 30.0}
+"""Frames a second at which people play the original games."""
+SAVED_FRAMES = 300
+"""Frames of a saved animation, unless told otherwise."""
+
+
+class Scene(NamedTuple):
+    """One frame of a game being watched."""
+
+    sim: VecFlap
+    q: tuple[float, float]  # of gliding and flapping, before this frame
+    flap: bool
+    best: int  # pipes of the best game so far
+
+
+def watch(
+    run: Path | None = None,
+    *,
+    window: bool = False,
+    save: Path | None = None,
+    seed: int = 0,
+    frames: int = 0,
+    fps: float = 0.0,
+) -> None:
+    """Show a run's best policy playing held-out games, one after the other.
+
+    run: a run's folder or a checkpoint file; None: the newest run in runs/.
+    window: with pygame; else in the terminal. save: write a GIF, or a PNG of the last frame, instead.
+    frames: stop after so many, 0: go on until Ctrl-C. fps: frames a second, 0: the game's own.
+    """
+    check_range("frames", frames, 0, 10**9)
+    check_range("seed", seed, *RANGES["seed"])
+    check_range("fps", fps, 0.0, 1000.0)
+    torch.set_num_threads(1)  # one game at a time: more would only get in each other's way
+    path = run or newest_run()
+    policy = load(path)
+    scenes: Iterator[Scene] = play(policy, seed)
+    if frames or save:
+        scenes = islice(scenes, frames or SAVED_FRAMES)
+    fps = fps or FPS[policy.config.rules]
+    if save:
+        save_scenes(scenes, save, fps)
+    elif window:
+        show_in_window(scenes, f"vecflap {path}", fps)
+    else:
+        show_in_terminal(scenes, f"vecflap  {path}", fps)
+
+
+def newest_run() -> Path:
+    """The run in runs/ that wrote a checkpoint last."""
+    files = list(Path("runs").glob("*/*.safetensors"))
+    if not files:
+        raise ValueError(
+            "runs/ holds no run yet: begin one with `vecflap train`, or name one: vecflap watch RUN."
+        )
+    return max(files, key=lambda file: file.stat().st_mtime).parent
+
+
+def play(policy: Policy, seed: int) -> Iterator[Scene]:
+    """One game after the other, frame by frame, without end."""
+    sim = VecFlap(1, rules_of(policy.config), seed, purpose=draws.GAPS_EXAM)
+    stacks = Replay(FRAMES + 1, 1, frames=FRAMES)
+    best = 0
+    yield Scene(sim, (0.0, 0.0), False, best)
+    while True:
+        stacks.open(sim.frame, sim.age)
+        obs = stacks.latest()
+        q = policy.q(obs)
+        sim.step(choose(q, policy.config.flap_margin))
+        stacks.close(sim.act, sim.rew, sim.term)
+        best = max(best, int(sim.score[0]))
+        glide, flap = q[0].tolist()
+        yield Scene(sim, (glide, flap), bool(sim.act[0]), best)
+
+
+def paced(scenes: Iterator[Scene], fps: float) -> Iterator[Scene]:
+    """The scenes, each at its time."""
+    began = time.monotonic()
+    for n, scene in enumerate(scenes):
+        time.sleep(max(began + n / fps - time.monotonic(), 0.0))
+        yield scene
+
+
+def show_in_terminal(scenes: Iterator[Scene], title: str, fps: float) -> None:
+    """What the network sees, in braille: 64 x 64 pixels are 32 x 16 characters. Ctrl-C ends it."""
+    console = Console()
+    if not console.is_terminal:
+        raise ValueError("watch needs a terminal to play in. Elsewhere: --window, or --save bird.gif.")
+    with Live(console=console, auto_refresh=False) as live, contextlib.suppress(KeyboardInterrupt):
+        for scene in paced(scenes, fps):
+            glide, flap = scene.q
+            score, chosen = int(scene.sim.games.score[0]), ("flap " if scene.flap else "glide")
+            text = f"{braille(scene.sim.frame[0].numpy())}\n\nscore {score:<6} best {scene.best}\n"
+            text += f"{chosen}  Q {glide:6.3f} / {flap:6.3f}"
+            live.update(
+                Panel(Text(text), title=Text(title), subtitle="Ctrl-C ends", expand=False), refresh=True
+            )
+
+
+def show_in_window(scenes: Iterator[Scene], title: str, fps: float) -> None:
+    """The game in colour. Closing the window, Escape or q end it."""
+    pygame = import_pygame()
+    try:
+        pygame.display.init()
+        if pygame.display.get_driver() in ("dummy", "offscreen") and "SDL_VIDEODRIVER" not in os.environ:
+            raise pygame.error("there is no display")
+        screen = pygame.display.set_mode((SCREEN_WIDTH, SCREEN_HEIGHT), pygame.RESIZABLE)
+        pygame.display.set_caption(title)
+        clock = pygame.time.Clock()
+        for scene in scenes:
+            for event in pygame.event.get():
+                pressed = event.key if event.type == pygame.KEYDOWN else None
+                if event.type == pygame.QUIT or pressed in (pygame.K_ESCAPE, pygame.K_q):
+                    return
+            surface = pygame.surfarray.make_surface(painted(scene).swapaxes(0, 1))
+            pygame.transform.scale(surface, screen.get_size(), screen)
+            pygame.display.flip()
+            clock.tick(fps)
+    except pygame.error as error:
+        raise ValueError(f"--window: {error}. Without it, watch plays in the terminal.") from None
+    finally:
+        pygame.quit()
+
+
+def import_pygame() -> Any:
+    """pygame, or one line on how to get it."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    try:
+        import pygame
+    except ImportError:
+        raise ValueError(
+            "--window needs pygame: pip install pygame-ce. Without it, watch plays in the terminal."
+        ) from None
+    return pygame
+
+
+def save_scenes(scenes: Iterator[Scene], path: Path, fps: float) -> None:
+    """Write an animated GIF of all scenes, or a PNG of the last one."""
+    try:
+        import imageio.v3 as imageio
+    except ImportError:
+        raise ValueError("--save needs imageio: pip install imageio pillow.") from None
+    if path.suffix not in (".gif", ".png"):
+        raise ValueError(f"--save {path}: the file's name must end in .gif or .png.")
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"--save {path}: there is no folder {path.parent}.")
+    every = max(round(fps / 30), 1)  # 30 frames a second are enough for a GIF
+    if path.suffix == ".png":
+        *_, last = scenes
+        imageio.imwrite(path, painted(last))
+    else:
+        pictures = [painted(scene) for n, scene in enumerate(scenes) if n % every == 0]
+        imageio.imwrite(path, np.stack(pictures), duration=1000 * every / fps, loop=0)
+    print(f"saved {path}")
+
+
+def painted(scene: Scene) -> np.ndarray:
+    """uint8 [512, 288, 3]: a scene in colour."""
+    return paint(scene.sim.rows[0], scene.sim.rules)
