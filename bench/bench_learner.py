@@ -1,0 +1,46 @@
+"""Acting and updating. Item: one state acted on, or one transition learned from. Excluded: playing,
+sampling."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from vecflap.config import PRESETS
+from vecflap.dqn import GREEDY, Learner
+from vecflap.replay import Batch
+
+CPU = torch.device("cpu")
+
+
+def states(count):
+    """Packed stacks of noise: the arithmetic does not depend on the pixels."""
+    return torch.randint(-(2**62), 2**62, (count, 4, 64), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("precision", ["auto", "float32"])
+@pytest.mark.parametrize("preset", ["fast", "article"])
+def test_update(benchmark, items, preset, precision):
+    """`Learner.update` at the preset's batch; auto is bfloat16 where the processor computes in it."""
+    config = replace(PRESETS[preset], precision=precision)
+    learner, b = Learner(config, CPU), config.batch
+    batch = Batch(states(b), torch.arange(b) % 2, torch.zeros(b), torch.ones(b), states(b))
+    benchmark.group = f"update {preset}"
+    items(b, "transition", alternative=precision == "float32")
+    benchmark.pedantic(
+        learner.update, args=(batch, 1e-4), warmup_rounds=3, rounds=20 if preset == "fast" else 8
+    )
+    meter = learner.read_meter()
+    assert meter
+    assert meter.loss > 0
+
+
+@pytest.mark.parametrize("precision", ["auto", "float32"])
+def test_act(benchmark, items, precision):
+    """`Learner.act` for 64 games, compact network."""
+    learner = Learner(replace(PRESETS["fast"], precision=precision), CPU)
+    obs, forced = states(64), torch.full((64,), GREEDY, dtype=torch.uint8)
+    benchmark.group = "act 64"
+    items(64, "state", alternative=precision == "float32")
+    act = benchmark.pedantic(learner.act, args=(obs, forced), warmup_rounds=3, rounds=100)
+    assert act.shape == (64,)

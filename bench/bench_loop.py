@@ -1,0 +1,63 @@
+"""The whole training loop, against its network arithmetic alone. Item: one step. Excluded: start,
+selection, saving."""
+
+from dataclasses import replace
+
+import torch
+
+from vecflap.config import PRESETS
+from vecflap.dqn import GREEDY, Learner
+from vecflap.loop import train
+from vecflap.run import View
+
+CONFIG = replace(PRESETS["fast"], learn_start=2_000, eval_every=10**9, log_every=10**9, save_every=10**9)
+ROWS = 150
+
+
+class Laps(View):
+    """Times nothing itself; it notes how far the run got."""
+
+    updates = 0
+
+    def end(self, outcome):
+        """Keep the count."""
+        if outcome:
+            self.updates = outcome.updates
+
+
+def test_loop(benchmark, items, tmp_path):
+    """`vecflap.train` on the CPU, the default recipe: playing, drawing, storing, acting, sampling and
+    learning."""
+    benchmark.group = "training loop"
+    view = Laps()
+    items(ROWS * 64, "step")
+    folders = iter(range(10))
+
+    def run():
+        train(replace(CONFIG, steps=ROWS * 64, out=tmp_path / str(next(folders)), device="cpu"), view)
+
+    benchmark.pedantic(run, warmup_rounds=1, rounds=3)
+    assert view.updates == ROWS - 2_000 // 64 - 1
+
+
+def test_network_alone(benchmark, items):
+    """The alternative: as many acts and updates on made-up states, with nothing around them."""
+    learner = Learner(replace(CONFIG, precision="auto"), torch.device("cpu"))
+    obs, forced = torch.zeros(64, 4, 64, dtype=torch.int64), torch.full((64,), GREEDY, dtype=torch.uint8)
+    from bench_learner import states
+
+    from vecflap.replay import Batch
+
+    b = CONFIG.batch
+    batch = Batch(states(b), torch.arange(b) % 2, torch.zeros(b), torch.ones(b), states(b))
+
+    def rows():
+        for row in range(ROWS):
+            learner.act(obs, forced)
+            if row > 2_000 // 64:
+                learner.update(batch, 1e-4)
+
+    benchmark.group = "training loop"
+    items(ROWS * 64, "step", alternative=True)
+    benchmark.pedantic(rows, warmup_rounds=1, rounds=3)
+    assert learner.updates

@@ -1,0 +1,31 @@
+"""A table of items per second after the benchmarks, with ratios to the alternative that each group names."""
+
+import pytest
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Print items/s of every benchmark; `alternative=True` in its extra_info marks what a group is
+    compared with."""
+    session = getattr(config, "_benchmarksession", None)
+    measured = [b for b in session.benchmarks if b and "items" in b.extra_info] if session else []
+    if not measured:
+        return
+    rate = {b.fullname: b.extra_info["items"] / b.stats.median for b in measured}
+    base = {b.group: rate[b.fullname] for b in measured if b.extra_info.get("alternative")}
+    terminalreporter.section("items per second (medians)")
+    for b in sorted(measured, key=lambda b: (b.group or "", -rate[b.fullname])):
+        ratio = f"{rate[b.fullname] / base[b.group]:10.2f} x" if b.group in base else ""
+        item = b.extra_info["item"]
+        terminalreporter.write_line(
+            f"{b.group:<22} {b.name:<44} {rate[b.fullname]:>14,.0f} {item}s/s {ratio}"
+        )
+
+
+@pytest.fixture
+def items(benchmark):
+    """Say what a benchmark counts: items(64, "frame")."""
+
+    def say(count, item, alternative=False):
+        benchmark.extra_info.update(items=count, item=item, alternative=alternative)
+
+    return say

@@ -1,0 +1,121 @@
+"""Train several seeds with the defaults, sit the exam with each, and write table and curves to results/.
+
+python bench/seeds.py --seeds 5 --rules flap7 [--limit 300]
+
+A seed's time is wall-clock from the start of its process, selections included; the exam is another process.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from vecflap.checkpoint import load_checkpoint
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def vecflap(*words):
+    """Run the command `vecflap`; returns its output."""
+    return subprocess.run(
+        [sys.executable, "-m", "vecflap.cli", *map(str, words)], check=True, text=True, stdout=-1
+    ).stdout
+
+
+def lines_of(folder):
+    """The lines of a run's metrics."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def run_seed(folder, rules, seed, limit):
+    """Train one seed and examine it. Returns its row."""
+    began = time.monotonic()
+    vecflap("train", "--rules", rules, "--seed", seed, "--out", folder, "--time-limit", limit)
+    return row_of(folder, seed, time.monotonic() - began)
+
+
+def row_of(folder, seed, seconds):
+    """Examine a run that took so many seconds. Returns its row."""
+    began = time.monotonic()
+    exam = json.loads(vecflap("eval", folder, "--games", 100, "--pipes", 200, "--json").splitlines()[-1])
+    exam_seconds = time.monotonic() - began
+    lines = [line for line in lines_of(folder) if "select" in line]
+    tensors, header = load_checkpoint(folder / "last.safetensors", "updates")
+    return {
+        "seed": seed,
+        "seconds": round(seconds, 1),
+        "steps": header["progress"]["step"],
+        "updates": int(tensors[""]),
+        "test_survived": header["progress"]["survived"],
+        "exam": {k: v for k, v in exam.items() if k != "checkpoint"},
+        "exam_seconds": round(exam_seconds, 1),
+        "curve": [{k: x[k] for k in ("step", "seconds", "select", "test") if k in x} for x in lines],
+    }
+
+
+def plot(results, path):
+    """Pipes of the greedy policy over wall-clock time, a line a seed."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 4.2), dpi=130)
+    for row in results["rows"]:
+        seconds = [point["seconds"] for point in row["curve"]]
+        pipes = [point.get("test", point["select"]) for point in row["curve"]]
+        axes.plot(seconds, pipes, marker="o", markersize=3, label=f"seed {row['seed']}")
+    axes.axhline(40, color="grey", linewidth=0.8, linestyle=":")
+    axes.annotate(
+        "a selection's limit, 40; when all its birds get there, a test to 200 follows", (2, 43), fontsize=7
+    )
+    axes.set(
+        xlabel="seconds of training, on a CPU", ylabel="pipes passed, greedy, mean", xlim=0, ylim=(0, 208)
+    )
+    m = results["machine"]
+    threads = f"{m['threads']} thread" + "s" * (m["threads"] > 1)
+    title = f"{results['rules']}, {m['cpu']}, {threads}, torch {m['versions']['torch']}"
+    axes.set_title(title, fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def write(rows, folder, rules, command):
+    """Write the results of all seeds, with the machine of a run's folder, and plot them."""
+    machine = json.loads((folder / "manifest.json").read_text())
+    results = {"command": command.strip(), "rules": rules, "machine": machine, "rows": rows}
+    (RESULTS / f"seeds-{rules}.json").write_text(json.dumps(results, indent=1) + "\n")
+    plot(results, RESULTS / f"seeds-{rules}.png")
+
+
+def main():
+    """Run all seeds, one after the other."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--rules", default="flap7")
+    parser.add_argument("--limit", type=float, default=300)
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    arguments = parser.parse_args()
+    rows = []
+    RESULTS.mkdir(exist_ok=True)
+    for seed in range(arguments.seeds):
+        folder = arguments.runs / f"seeds-{arguments.rules}-{seed}"
+        if folder.exists():
+            sys.exit(f"{folder} is there already: remove it, or choose other --runs.")
+        rows.append(run_seed(folder, arguments.rules, seed, arguments.limit))
+        exam = rows[-1]["exam"]
+        print(
+            f"seed {seed}: {rows[-1]['seconds']} s, exam mean {exam['mean']}, alive {exam['survived']:.0%}",
+            flush=True,
+        )
+    write(rows, folder, arguments.rules, "python bench/seeds.py " + " ".join(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
