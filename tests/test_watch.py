@@ -106,8 +106,6 @@ WRONG = [{"frames": -1}, {"seed": 2**63}, {"fps": -5.0}, {"save": Path("no/folde
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-    "wrong", [{"frames": -1}, {"seed": 2**63}, {"fps": -5.0}, {"save": Path("no/folder/b.gif")}]
-)
 def test_numbers_and_files_that_cannot_be_are_refused(run, wrong):
     with pytest.raises(ValueError, match="--" + next(iter(wrong))):
         watch.watch(run, **wrong)
