@@ -1,6 +1,9 @@
 """A table of items per second after the benchmarks, with ratios to the alternative that each group names."""
 
 import pytest
+import torch
+
+torch.set_num_threads(1)  # as training does by default
 
 
 def pytest_terminal_summary(terminalreporter, config):
