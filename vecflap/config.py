@@ -32,8 +32,8 @@ class Config:
     device: str = "auto"
     """cpu, cuda, cuda:1, ... or auto: cuda where there is one."""
     threads: int = 0
-    """CPU threads of the learner; 0: one. With the compact network, a second thread trained 1.4 times faster
-    on two idle cores, and 3 times slower as soon as anything else was running."""
+    """CPU threads of the learner; 0: one. With the compact network a second thread helps on idle cores, and
+    costs far more than it helps as soon as anything else is running."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of convolutions and the wide layer; auto: bfloat16 where the processor computes in it. The last layer,
     the loss and the weights are always float32."""
