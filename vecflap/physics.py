@@ -28,25 +28,13 @@ PIPE_START_X = (288, 432)  # px, the two pipes of a new episode
 PIPE_APPEND_X = 298  # px, where every later pipe appears
 GAP_PLACES = 8  # the gap's top is at one of
 GAP_TOP, GAP_PLACE_STEP = 100, 10  # px: 100, 110, ... 170
-SCORE_X = (
-    48  # px: a pipe scores in the one frame that begins with x in 45..48, the bird's middle past the pipe's
-)
+SCORE_X = 48  # px: a pipe scores in the one frame that begins with it at 45..48, its middle behind the bird's
 MAX_PIPES = 3  # on the screen at any time
 
 # Columns of a game's row
-BIRD_Y, BIRD_VY, WING, WING_CYCLE, PIPES, PIPE_X, GAP_Y, SCORE, AGE, EPISODE, DRAWS = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    5,
-    8,
-    11,
-    12,
-    13,
-    14,
-)
+BIRD_Y, BIRD_VY, WING, WING_CYCLE, PIPES = range(5)
+PIPE_X, GAP_Y = 5, 8  # three columns each
+SCORE, AGE, EPISODE, DRAWS = range(11, 15)
 COLUMNS = 16
 
 
@@ -56,9 +44,7 @@ class Games(NamedTuple):
     bird_y: np.ndarray  # int32 [N] px, top of the bird's box
     bird_vy: np.ndarray  # int32 [N] px/frame
     wing: np.ndarray  # int32 [N] the wing's picture: 0 up, 1 mid, 2 down
-    wing_cycle: (
-        np.ndarray
-    )  # int32 [N] what comes next in the endless cycle up, mid, down, mid: 0..3; a crash keeps it
+    wing_cycle: np.ndarray  # int32 [N] 0..3, what comes next of up, mid, down, mid; a crash does not reset it
     pipes: np.ndarray  # int32 [N] pipes that exist: 2 or 3
     pipe_x: np.ndarray  # int32 [N, 3] px, left edge of a pipe's box, from the left; past `pipes`: leftovers
     gap_y: np.ndarray  # int32 [N, 3] px, top of a pipe's gap
@@ -99,9 +85,7 @@ class Gaps(NamedTuple):
     seed: int
     purpose: int
     """Which games these are: draws.GAPS_TRAIN, GAPS_SELECT or GAPS_EXAM."""
-    stream: (
-        np.ndarray
-    )  # uint8 [any] places 0..7 that replace the draws, in order, to replay a recording; empty: draw
+    stream: np.ndarray  # uint8 [any] places 0..7 instead of draws, in order: a recording's; empty: draw
 
 
 NO_STREAM = np.zeros(0, np.uint8)

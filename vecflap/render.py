@@ -160,7 +160,6 @@ def upright(frames: np.ndarray) -> np.ndarray:
 def braille(frame: np.ndarray) -> str:
     """The packed int64 [64] frame as 16 lines of 32 braille characters, each 2 x 4 pixels."""
     cells = upright(frame).reshape(16, 4, 32, 2).swapaxes(1, 2).reshape(16, 32, 8)
-    dots = cells @ np.array(
-        [0x01, 0x08, 0x02, 0x10, 0x04, 0x20, 0x40, 0x80]
-    )  # Unicode's order of the eight dots
+    unicodes_order = [0x01, 0x08, 0x02, 0x10, 0x04, 0x20, 0x40, 0x80]  # of the eight dots, row by row
+    dots = cells @ np.array(unicodes_order)
     return "\n".join("".join(chr(0x2800 + dot) for dot in line) for line in dots)

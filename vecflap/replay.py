@@ -24,9 +24,7 @@ class Batch(NamedTuple):
     act: Tensor  # int64 [B] 1 = flap
     ret: Tensor  # float32 [B] discounted sum of the next n rewards, up to the crash
     discount: Tensor  # float32 [B] gamma^n, or 0 where the episode ended: multiplies the value of next_obs
-    next_obs: (
-        Tensor  # int64 [B, K, 64] n steps later; another episode's, and meaningless, where discount is 0
-    )
+    next_obs: Tensor  # int64 [B, K, 64] n steps later; another episode's, meaningless, where discount is 0
 
 
 class Replay:
