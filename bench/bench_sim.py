@@ -23,13 +23,13 @@ def fill(frame, word):
 
 
 @kernel(parallel=True)
-def careful_on_threads(games, act, rules, threads):
+def careful_on_threads(games, act, threads):
     """`players.careful`, on the threads that will play the games: else each game's row has to travel from one
     core's cache to another's and back, and two threads play 1,024 games no faster than one."""
     n = len(games)
     for k in numba.prange(threads):
         first, end = n * k // threads, n * (k + 1) // threads
-        players.careful(games[first:end], act[first:end], rules)
+        players.careful(games[first:end], act[first:end])
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -43,9 +43,9 @@ def test_step_and_draw(benchmark, items, rules, envs, threads):
 
     def decide():
         if threads == 1:
-            players.careful(sim.rows, sim.act.numpy(), sim.rules)
+            players.careful(sim.rows, sim.act.numpy())
         else:
-            careful_on_threads(sim.rows, sim.act.numpy(), sim.rules, threads)
+            careful_on_threads(sim.rows, sim.act.numpy(), threads)
 
     for _ in range(WARM_UP if envs < 10_000 else 150):
         decide()

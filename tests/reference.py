@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 288, 512  # px, the screen
 GROUND_Y = 404  # px, first row of the ground
 BIRD_X, START_Y = 57, 244  # px, left edge (never moves), top at the start
 BIRD_HEIGHT = 24  # px, the box that meets the ground
-GRAVITY, MAX_VY = 1, 10  # px/frame^2, px/frame
+MAX_VY = 10  # px/frame
 PIPE_STEP = 4  # px/frame, leftwards
 PIPE_WIDTH = 52  # px
 START_XS, NEW_X = (288, 432), 298  # px, left edges of the first two pipes, of every later one
@@ -65,16 +65,31 @@ class Game:
     gaps:        every k drawn, in order, the two initial draws of each episode included.
     gap:         px, from the upper pipe's lip to the lower one's.
     score_drawn: whether the picture shows the score (the -7 variant does, the -9 variant does not).
+    tops:        px, the gap's top for k = 0, and from one k to the next.
+    episodes:    what every restart changes of the above, gravity (px/frame^2) and score_from (what the drawn
+                 score begins at).
     """
 
-    def __init__(self, flap_vy: int, gaps: Iterable[int], gap: int = 100, score_drawn: bool = True) -> None:
+    gravity, score_from = 1, 0
+
+    def __init__(
+        self,
+        flap_vy: int,
+        gaps: Iterable[int],
+        gap: int = 100,
+        score_drawn: bool = True,
+        tops: tuple[int, int] = (FIRST_GAP_TOP, GAP_TOP_STEP),
+        episodes: Iterable[dict[str, int]] = (),
+    ) -> None:
         self.flap_vy, self.gaps, self.gap, self.score_drawn = flap_vy, iter(gaps), gap, score_drawn
+        self.tops, self.episodes = tops, iter(episodes)
         self.wing_cycle = 0  # 0..3, place in WING_CYCLE of the next picture; a restart leaves it alone
         self.restart()
         self.crash = self.state()  # at the latest crash check; with its frame where it was a crash
 
     def restart(self) -> None:
         """Begin an episode: everything but the place in the wing cycle."""
+        vars(self).update(next(self.episodes, {}))
         self.bird_y, self.bird_vy = START_Y, 0  # px, px/frame
         self.wing = 0  # 0 up, 1 mid, 2 down: the picture shown
         self.age = 0  # frames since the episode began
@@ -83,11 +98,12 @@ class Game:
 
     def new_pipe(self, x: int) -> list[int]:
         """[x, gap_top] with the next gap drawn."""
-        return [x, FIRST_GAP_TOP + GAP_TOP_STEP * int(next(self.gaps))]
+        return [x, self.tops[0] + self.tops[1] * int(next(self.gaps))]
 
     def state(self) -> dict[str, Any]:
         """A copy of every public integer and of the pipes."""
         names = ("bird_y", "bird_vy", "wing", "wing_cycle", "age", "score")
+        names += ("flap_vy", "gravity", "gap", "score_from")
         return {name: getattr(self, name) for name in names} | {"pipes": [list(pipe) for pipe in self.pipes]}
 
     def step(self, flap: int) -> tuple[int, bool, int]:
@@ -108,7 +124,7 @@ class Game:
             self.wing_cycle = (self.wing_cycle + 1) % len(WING_CYCLE)
 
         if not flap and self.bird_vy < MAX_VY:
-            self.bird_vy += GRAVITY
+            self.bird_vy = min(self.bird_vy + self.gravity, MAX_VY)
         self.bird_y = min(max(self.bird_y + self.bird_vy, 0), GROUND_Y - BIRD_HEIGHT)
 
         for pipe in self.pipes:
@@ -150,7 +166,7 @@ class Game:
         canvas = self.pipe_picture() | self.bird_picture()
         canvas[GROUND_Y:] = True
         if self.score_drawn:
-            digits = [DIGITS[int(d)] for d in str(self.score)]
+            digits = [DIGITS[int(d)] for d in str(self.score_from + self.score)]
             x = int(SCORE_X - sum(digit.shape[1] for digit in digits) / 2)
             for digit in digits:
                 stamp(canvas, digit, x, SCORE_Y)

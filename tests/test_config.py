@@ -138,7 +138,7 @@ def test_presets_are_named_after_themselves_and_fast_is_the_default():
 def test_the_article_preset_has_the_articles_numbers():
     article = {  # the OneFlow program of 2021
         "rules": "flap7",
-        "gap": 100,
+        "gap": 0,
         "envs": 1,
         "network": "article",
         "loss": "squared",

@@ -12,7 +12,7 @@ from vecflap import draws
 from vecflap.config import Config
 from vecflap.dqn import GREEDY, explore
 from vecflap.evaluate import Policy, Scores, evaluate, exam, rules_of
-from vecflap.physics import RULES, Rules
+from vecflap.rules import RULES, Rules
 from vecflap.sim import VecFlap
 
 EASY = RULES["flap9"]._replace(gap=230)

@@ -6,9 +6,9 @@ from pathlib import Path
 import vecflap
 
 FLOORS = (
-    {"config", "draws", "kernels", "shapes"},
-    {"physics"},
-    {"render", "players", "picture"},
+    {"config", "draws", "kernels", "shapes", "buffers"},
+    {"physics", "vector"},
+    {"render", "rules", "players", "picture"},
     {"sim", "replay"},
     {"dqn", "checkpoint", "tracefile"},
     {"traces", "evaluate"},

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from twins import differences
 
-from vecflap.physics import RULES, Rules
+from vecflap.rules import RULES, Rules
 from vecflap.traces import Report, record, verify
 
 
@@ -18,7 +18,10 @@ def test_unknown_rules_are_refused(golden, saved, tmp_path):
     assert not (tmp_path / "r.npz").exists()
 
 
-@pytest.mark.parametrize("rules", [*RULES.values(), Rules(-8, 120, True)])
+PLAIN = [RULES[name] for name in ("flap7", "flap9", "easy", "medium")]
+
+
+@pytest.mark.parametrize("rules", [*PLAIN, Rules(-8, 120, True)])
 def test_what_is_recorded_is_verified_and_is_the_twins(tmp_path, rules):
     path = tmp_path / "ours.npz"
     record(path, rules, steps=1500, seed=8)
@@ -38,6 +41,12 @@ def test_what_is_recorded_is_verified_and_is_the_twins(tmp_path, rules):
         len(trace["gap_draws"])
         == 2 + 2 * trace["terminal"].sum() + (np.diff(trace["npipes"].astype(int)) == 1).sum()
     )
+
+
+@pytest.mark.parametrize("rules", ["wide", "mixed"])
+def test_rules_that_are_drawn_are_drawn_again(tmp_path, rules):
+    record(tmp_path / "r.npz", rules, steps=500)
+    assert verify(tmp_path / "r.npz", rules) == Report(500, 0, 0, None)
 
 
 def test_a_recording_has_the_originals_arrays_and_types(tmp_path, golden):

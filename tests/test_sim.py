@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vecflap import draws
-from vecflap.physics import RULES
+from vecflap.rules import RULES
 from vecflap.sim import VecFlap
 
 STEPS = 250

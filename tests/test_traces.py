@@ -8,7 +8,7 @@ import pytest
 from twins import differences
 
 from vecflap import tracefile
-from vecflap.physics import RULES, Rules
+from vecflap.rules import RULES, Rules
 from vecflap.sim import VecFlap
 from vecflap.traces import Report, verify
 

@@ -10,7 +10,7 @@ from tiny import trained
 
 from vecflap import display, shapes, watch
 from vecflap.evaluate import load
-from vecflap.physics import BIRD_X, BIRD_Y, GAP_Y, GROUND_Y, PIPE_X, RULES
+from vecflap.physics import BIRD_X, BIRD_Y, GAP_Y, GROUND_Y, PIPE_X
 from vecflap.picture import BACKDROP, paint
 from vecflap.sim import VecFlap
 
@@ -25,9 +25,9 @@ def test_every_solid_pixel_of_the_bird_and_no_other_is_painted():
     sim = VecFlap(1)
     for wing in range(3):
         for y in (0, 1, 200, 380):
-            sim.rows[0, BIRD_Y], sim.games.wing[0] = y, wing
+            sim.rows[0, BIRD_Y], sim.games.age[0], sim.games.wing_cycle[0] = y, 9, wing + 1
             sim.games.score[0] = 11  # its digits are far from the bird
-            screen = paint(sim.rows[0], sim.rules)
+            screen = paint(sim.rows[0])
             box = slice(y, y + shapes.BIRD_HEIGHT), slice(BIRD_X, BIRD_X + shapes.BIRD_WIDTH)
             painted = (screen[box] != BACKDROP[box]).any(axis=-1)
             above_ground = slice(0, GROUND_Y - y)
@@ -37,7 +37,7 @@ def test_every_solid_pixel_of_the_bird_and_no_other_is_painted():
 def test_pipes_are_painted_where_they_collide():
     sim = VecFlap(1)
     sim.rows[0, PIPE_X], sim.rows[0, GAP_Y] = 150, 130
-    column = (paint(sim.rows[0], RULES["flap7"])[:GROUND_Y, 176] != BACKDROP[:GROUND_Y, 176]).any(axis=-1)
+    column = (paint(sim.rows[0])[:GROUND_Y, 176] != BACKDROP[:GROUND_Y, 176]).any(axis=-1)
     assert (column == (np.arange(GROUND_Y) < 130) | (np.arange(GROUND_Y) >= 230)).all()
 
 

@@ -1,19 +1,19 @@
 """The same game in the package and in its naive twin (reference.py), for tests that compare the two."""
 
 from collections.abc import Iterator
-from itertools import chain, count, repeat
+from itertools import chain, repeat
 
 import numpy as np
 import reference
 
 from vecflap import draws
-from vecflap.physics import Rules
+from vecflap.physics import DRAWN, FIRST_SCORES, FLAPS, GAPS, GRAVITIES, TOP_STEP, TOPS
+from vecflap.rules import Rules
 from vecflap.sim import VecFlap
 
 MID_AIR = {
     "bird_y": 200,
     "bird_vy": 0,
-    "pipes": 2,
     "pipe_x": (150, 300, 0),
     "gap_y": (150, 150, 0),
     "age": 30,
@@ -42,21 +42,45 @@ def pixels(frames: np.ndarray) -> np.ndarray:
     return (frames[..., None] >> np.arange(64) & 1).astype(bool)
 
 
-def gap_places(sim: VecFlap, i: int) -> Iterator[int]:
-    """The gaps that game i will draw from now on."""
-    seed, purpose, stream = sim._source
-    done = int(sim.games.draws[i])
-    if len(stream):
-        return iter(stream[done:].tolist())
-    key = np.full(1, seed, np.int64)
-    return (int(draws.below(draws.draw(key, purpose, i, n, 0), 8)[0]) for n in count(done))
+class ToCome:
+    """What game i will draw from now on."""
+
+    def __init__(self, sim: VecFlap, i: int) -> None:
+        self.sim, self.i, self.ranges, self.count = sim, i, sim.ranges[i], int(sim.games.draws[i])
+
+    def draw(self, column: int, what: int) -> int:
+        """A place among those of a range."""
+        key = np.full(1, self.sim.seed, np.int64)
+        bits = draws.draw(key, self.sim.purpose, self.i, self.count, what)
+        return int(draws.below(bits, int(self.ranges[column + 1]))[0])
+
+    def places(self) -> Iterator[int]:
+        """Of the gaps."""
+        while True:
+            place = int(self.sim.stream[self.count]) if len(self.sim.stream) else self.draw(TOPS, 0)
+            self.count += 1
+            yield place
+
+    def episodes(self) -> Iterator[dict[str, int]]:
+        """What an episode may draw."""
+        columns = {"flap_vy": FLAPS, "gravity": GRAVITIES, "gap": GAPS, "score_from": FIRST_SCORES}
+        while True:
+            yield {
+                name: int(self.ranges[column]) + self.draw(column, column + 1)
+                for name, column in columns.items()
+            }
 
 
 def twin_of(sim: VecFlap, i: int) -> reference.Game:
     """The naive twin in the state of game i, with the same gaps to come."""
-    rules, g = sim.rules, sim.games
+    g, ranges, to_come = sim.games, sim.ranges[i], ToCome(sim, i)
+    drawn = {"flap_vy": int(g.flap_vy[i]), "gap": int(g.gap[i]), "gravity": int(g.gravity[i])}
+    if ranges[DRAWN]:
+        drawn["score_from"] = int(g.score_from[i])
     game = reference.Game(
-        rules.flap_vy, chain((0, 0), gap_places(sim, i)), rules.gap, bool(rules.score_drawn)
+        *(0, chain((0, 0), to_come.places()), 0, bool(ranges[DRAWN])),
+        tops=(int(ranges[TOPS]), int(ranges[TOP_STEP])),
+        episodes=chain([drawn], to_come.episodes()),
     )
     game.bird_y, game.bird_vy = int(g.bird_y[i]), int(g.bird_vy[i])
     game.wing, game.wing_cycle = int(g.wing[i]), int(g.wing_cycle[i])

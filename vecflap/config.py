@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-RulesName = Literal["flap7", "flap9"]
+RulesName = Literal["flap7", "flap9", "easy", "medium", "hard", "wide", "mixed"]
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,11 @@ class Config:
 
     # The game
     rules: RulesName = "flap7"
-    """`flap7`: the game of the OneFlow article, score drawn. `flap9`: the widely copied one, stronger
-    flap."""
-    gap: int = 100
-    """Height of a gap in pixels; 100 is the original's."""
+    """`flap7`: the game of the OneFlow article, score drawn. `flap9`: the widely copied one, stronger flap;
+    `hard` plays as it, `medium` and `easy` have larger gaps, `wide` has gaps anywhere. `mixed`: every episode
+    is another game."""
+    gap: int = 0
+    """Height of the gaps in pixels, 40 or more; 0: that of the rules, which is 100 in the original."""
     envs: int = 64
     """Games played at a time."""
     seed: int = 0
@@ -144,6 +145,10 @@ class Config:
         return getattr(self, name)
 
     def _check_together(self) -> None:
+        if 0 < self.gap < SMALLEST_GAP:
+            raise ValueError(
+                f"--gap {self.gap} is not a whole number from {SMALLEST_GAP} to {RANGES['gap'][1]}."
+            )
         least = self.envs * (FRAMES + self.n_step)
         if self.capacity < least:
             raise ValueError(
@@ -184,9 +189,10 @@ class Config:
 FRAMES = 4
 """Frames of a state."""
 
+SMALLEST_GAP = 40  # px: a bird is 24 high and rises 28 by a flap
 MANY = 2**31 - 1  # draws choose among fewer than this; far above what fits in memory
 RANGES: dict[str, tuple[float, float]] = {
-    "gap": (40, 230),  # a bird is 24 high and rises 28 by a flap; 170 + 230 px still end above the ground
+    "gap": (0, 230),  # 170 + 230 px still end above the ground
     "envs": (1, 1_048_576),
     "seed": (0, 2**63 - 1),
     "threads": (0, 4096),

@@ -12,14 +12,15 @@ from vecflap import draws
 from vecflap.checkpoint import best_of, load_weights
 from vecflap.config import FRAMES, RANGES, Config, RulesName, check_range
 from vecflap.dqn import GREEDY, choose, explore, fill, find_device, make_network
-from vecflap.physics import RULES, Rules
 from vecflap.replay import Replay
+from vecflap.rules import RULES, Rules
 from vecflap.sim import VecFlap
 
 
 def rules_of(config: Config) -> Rules:
     """The rules that a config's games are played by."""
-    return RULES[config.rules]._replace(gap=config.gap)
+    rules = RULES[config.rules]
+    return rules._replace(gap=config.gap) if config.gap else rules
 
 
 class Policy(NamedTuple):
@@ -75,7 +76,7 @@ def exam(
     torch.set_num_threads(policy.config.threads or 1)
     played = replace(policy.config, rules=rules or policy.config.rules, gap=gap or policy.config.gap)
     scores = evaluate(policy, rules_of(played), games, pipes, seed=seed, epsilon=epsilon)
-    about = {"seed": seed, "epsilon": epsilon, "rules": played.rules, "gap": played.gap}
+    about = {"seed": seed, "epsilon": epsilon, "rules": played.rules, "gap": rules_of(played).gap}
     return scores, about | {"checkpoint": str(best_of(path))}
 
 

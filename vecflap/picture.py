@@ -6,19 +6,19 @@ import numpy as np
 from vecflap import shapes
 from vecflap.physics import (
     AGE,
+    APPEND_X,
     BIRD_VY,
     BIRD_X,
     BIRD_Y,
+    GAP,
     GAP_Y,
     GROUND_Y,
     PIPE_SPEED,
     PIPE_X,
-    PIPES,
     SCORE,
     SCREEN_HEIGHT,
     SCREEN_WIDTH,
-    WING,
-    Rules,
+    Games,
 )
 
 INK = (59, 44, 58)  # of outlines
@@ -62,13 +62,13 @@ def backdrop() -> np.ndarray:
 BACKDROP = backdrop()
 
 
-def paint(g: np.ndarray, rules: Rules) -> np.ndarray:
+def paint(g: np.ndarray) -> np.ndarray:
     """uint8 [512, 288, 3], RGB: the screen of a game, for its int32 [16] row (physics.Games)."""
     screen = BACKDROP.copy()
-    for p in range(g[PIPES]):
-        _paint_pipe(screen, int(g[PIPE_X + p]), int(g[GAP_Y + p]), rules.gap)
+    for p in range(3 if g[PIPE_X] < APPEND_X else 2):
+        _paint_pipe(screen, int(g[PIPE_X + p]), int(g[GAP_Y + p]), int(g[GAP]))
     _paint_ground(screen, int(g[AGE]))
-    _paint_bird(screen, int(g[BIRD_Y]), int(g[BIRD_VY]), int(g[WING]))
+    _paint_bird(screen, int(g[BIRD_Y]), int(g[BIRD_VY]), int(Games.of(g[None]).wing[0]))
     _paint_score(screen, int(g[SCORE]))
     return screen
 

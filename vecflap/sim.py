@@ -1,5 +1,8 @@
 """N games, played and drawn together: `VecFlap`, and the CPU's kernels over the rules of physics.py."""
 
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
 from typing import Any
 
 import numba
@@ -7,73 +10,123 @@ import numpy as np
 import torch
 
 from vecflap import draws, physics, render
+from vecflap.buffers import actions, array_over, wrong_actions
 from vecflap.kernels import inlined, kernel
-from vecflap.physics import AGE, COLUMNS, RULES, Gaps, Rules
+from vecflap.physics import AGE, COLUMNS, SCORE, Gaps
+from vecflap.rules import Rules, rows_of
 
+OUTPUTS = {  # in the order of the kernels' arguments: type, and columns
+    "frame": (torch.int64, (render.SIZE,)),
+    "final": (torch.int64, (render.SIZE,)),
+    "age": (torch.uint8, ()),
+    "rew": (torch.int8, ()),
+    "term": (torch.uint8, ()),
+    "score": (torch.int32, ()),
+}
+PARALLEL = Lock()
+"""Held while Numba's threads play: its `workqueue` layer ends the process when two threads use it at once."""
 GAMES_PER_THREAD = 256
 """Fewer games than this are not worth waking a thread for: a call that does costs about 4 us more."""
 
 
 @inlined
-def play(games, act, frame, age, rew, term, score, rules, gaps, first, end):
+def play(games, ranges, act, frame, final, age, rew, term, score, skip, gaps, first, end):
     """Play and draw one frame of games first..end-1; the arguments are those of `play_all`."""
     for i in range(first, end):
         g = games[i]
-        rew[i], term[i], score[i] = physics.advance(g, i, act[i], rules, gaps)
+        reward, crash, left = 0, 0, skip
+        while left > 0 and not crash:
+            one, crash = physics.advance(g, i, act[i], ranges[i], gaps)
+            reward = one if crash else reward | one
+            left -= 1
+        rew[i], term[i] = reward, crash
+        score[i] = g[SCORE]
+        if crash:
+            if len(final):
+                render.draw(final[i], g)
+            physics.restart(g, i, ranges[i], gaps)
         age[i] = min(g[AGE], 255)
-        render.draw(frame[i], g, rules)
+        render.draw(frame[i], g)
+
+
+@inlined
+def are_actions(act):
+    """Whether all of uint8 [N] act is 0 or 1."""
+    highest = np.uint8(0)
+    for i in range(len(act)):
+        highest |= act[i]
+    return highest <= 1
 
 
 @kernel(_nrt=False)
-def play_all(games, act, frame, age, rew, term, score, flap_vy, gap, score_drawn, seed, purpose, stream):
-    """Play and draw one frame of every game.
+def play_all(games, ranges, given, act, frame, final, age, rew, term, score, skip, seed, purpose, stream):
+    """Play and draw one frame of every game. Returns whether it did: not, if `given` is no action.
 
-    games: int32 [N, 16], in and out, see physics.Games. act: uint8 [N], in, 1 = flap.
-    frame: int64 [N, 64], age: uint8 [N], rew: int8 [N], term: uint8 [N], score: int32 [N], out, see VecFlap.
-    The rest are the fields of physics.Rules and physics.Gaps, apart: passing the tuples would cost 1.1 us a
-    call.
+    games:  int32 [N, 16], in and out, see physics.Games. ranges: int32 [N, 12], in, see rules.Rules.row.
+    given:  uint8 [N], in, 1 = flap, 0 = glide; act: uint8 [N], out, the same.
+    frame:  int64 [N, 64], age: uint8 [N], rew: int8 [N], term: uint8 [N], score: int32 [N], out, see VecFlap.
+    final:  int64 [N, 64] or [0, 64], out.
+    The rest are the fields of physics.Gaps, apart: passing the tuple would cost 1.1 us a call.
     """
-    rules, gaps = Rules(flap_vy, gap, score_drawn), Gaps(seed, purpose, stream)
-    play(games, act, frame, age, rew, term, score, rules, gaps, 0, len(games))
+    if not are_actions(given):
+        return False
+    for i in range(len(act)):
+        act[i] = given[i]
+    gaps = Gaps(seed, purpose, stream)
+    if skip == 1:  # known to the compiler, it costs nothing: 2 of 24 ns otherwise
+        play(games, ranges, act, frame, final, age, rew, term, score, 1, gaps, 0, len(games))
+    else:
+        play(games, ranges, act, frame, final, age, rew, term, score, skip, gaps, 0, len(games))
+    return True
 
 
 @kernel(parallel=True)
 def play_all_threaded(
-    games, act, frame, age, rew, term, score, flap_vy, gap, score_drawn, seed, purpose, stream, threads
+    games, ranges, given, act, frame, final, age, rew, term, score, skip, seed, purpose, stream, threads
 ):
     """`play_all`, one run of neighbouring games a thread: its frames stay in its own core's cache."""
-    rules, gaps = Rules(flap_vy, gap, score_drawn), Gaps(seed, purpose, stream)
+    if not are_actions(given):
+        return False
+    for i in range(len(act)):
+        act[i] = given[i]
     n = len(games)
     for k in numba.prange(threads):
+        gaps = Gaps(seed, purpose, stream)
         first, end = n * k // threads, n * (k + 1) // threads
-        play(games, act, frame, age, rew, term, score, rules, gaps, first, end)
+        if skip == 1:
+            play(games, ranges, act, frame, final, age, rew, term, score, 1, gaps, first, end)
+        else:
+            play(games, ranges, act, frame, final, age, rew, term, score, skip, gaps, first, end)
+    return True
 
 
 @kernel()
-def restart_all(games, seed, purpose, stream):
-    """Begin the first episode of every game. games: int32 [N, 16], out."""
-    games[:] = 0
+def restart_all(games, ranges, which, seed, purpose, stream):
+    """Begin an episode of every game of which uint8 [N] is 1. games: int32 [N, 16], in and out."""
     for i in range(len(games)):
-        physics.restart(games[i], i, Gaps(seed, purpose, stream))
+        if which[i]:
+            physics.restart(games[i], i, ranges[i], Gaps(seed, purpose, stream))
 
 
 @kernel()
-def draw_all(games, frame, age, flap_vy, gap, score_drawn):
+def draw_all(games, frame, age):
     """Draw every game as it stands. games: int32 [N, 16], in. frame: int64 [N, 64], age: uint8 [N], out."""
     for i in range(len(games)):
         age[i] = min(games[i, AGE], 255)
-        render.draw(frame[i], games[i], Rules(flap_vy, gap, score_drawn))
+        render.draw(frame[i], games[i])
 
 
 class VecFlap:
     """N games of Flappy Bird in one process, stepped together, drawn as packed 64x64 one-bit pictures.
 
-    Every output is a torch tensor in memory that stays where it is (pinned if `pin`), overwritten by the next
-    step; `.numpy()` of it is an array over the same memory. A crashed game restarts within the step.
+    Every output is a torch tensor in memory that stays where it is (pinned if `pin`; your own by `bind`),
+    overwritten by the next step; `.numpy()` of it is an array over the same memory. A crashed game restarts
+    within the step.
 
     act:   uint8 [N]      1 = flap, 0 = glide: what `step()` plays
     frame: int64 [N, 64]  the picture: bit r of word c is column c, row r; after a crash the next episode's
     first
+    final: int64 [N, 64]  where term is 1, the picture at the crash, if asked for; else [0, 64]
     age:   uint8 [N]      frames since the episode began, cut at 255; 0 = its first picture
     rew:   int8 [N]       -1 crash, +1 pipe passed, 0 otherwise
     term:  uint8 [N]      1 = the episode ended in this step
@@ -84,33 +137,45 @@ class VecFlap:
     count).
     """
 
+    act: torch.Tensor
+    frame: torch.Tensor
+    final: torch.Tensor
+    age: torch.Tensor
+    rew: torch.Tensor
+    term: torch.Tensor
+    score: torch.Tensor
+
     def __init__(
         self,
         envs: int,
-        rules: str | Rules = "flap7",
+        rules: str | Rules | Sequence[str | Rules] = "flap7",
         seed: int = 0,
         *,
         purpose: int = draws.GAPS_TRAIN,
         stream: np.ndarray = physics.NO_STREAM,
         threads: int | None = None,
         pin: bool = False,
+        final: bool = False,
+        skip: int = 1,
     ) -> None:
         """
         envs:    number of games, 1 or more.
-        rules:   a name in physics.RULES, or Rules of your own.
+        rules:   a name in rules.RULES, or Rules of your own; or a list of them, one a game.
         seed:    any int64.
         purpose: which stream of gaps, see draws.py.
         stream:  uint8 gap places to play instead of draws (for one game: to replay a recording).
         threads: CPU threads, at most Numba's; None: one for every 256 games.
+        final:   whether to draw the pictures of crashes.
+        skip:    frames a step plays with the same action; a crash ends it.
         """
         if envs < 1:
             raise ValueError(f"envs={envs}: at least one game is needed.")
         if threads is not None and threads < 1:
             raise ValueError(f"threads={threads}: at least one is needed.")
-        if isinstance(rules, str) and rules not in RULES:
-            raise ValueError(f"rules={rules!r} is unknown. Choose from: {', '.join(RULES)}.")
-        self.envs = envs
-        self.rules = RULES[rules] if isinstance(rules, str) else rules
+        if skip < 1:
+            raise ValueError(f"skip={skip}: a step plays at least one frame.")
+        self.envs, self.seed, self.purpose, self.stream, self.skip = envs, seed, purpose, stream, skip
+        self.ranges = rows_of(rules, envs)
         self.threads = min(threads or max(envs // GAMES_PER_THREAD, 1), envs)
         if self.threads > 1:  # asking Numba starts its threads, which sets OpenMP's number, and so torch's
             of_torch = torch.get_num_threads()
@@ -118,57 +183,105 @@ class VecFlap:
             torch.set_num_threads(of_torch)
         self.rows = np.zeros((envs, COLUMNS), np.int32)
         self.games = physics.Games.of(self.rows)
-
-        def output(dtype: torch.dtype, *shape: int) -> torch.Tensor:
-            return torch.zeros(envs, *shape, dtype=dtype, pin_memory=pin)
-
-        self.act = output(torch.uint8)
-        self.frame = output(torch.int64, render.SIZE)
-        self.age = output(torch.uint8)
-        self.rew = output(torch.int8)
-        self.term = output(torch.uint8)
-        self.score = output(torch.int32)
-        self._source = (seed, purpose, stream)
-        outputs = (self.act, self.frame, self.age, self.rew, self.term, self.score)
-        self._arguments = (self.rows, *(tensor.numpy() for tensor in outputs), *self.rules, *self._source)
-        restart_all(self.rows, *self._source)
-        self.draw()
+        self.act = torch.zeros(envs, dtype=torch.uint8, pin_memory=pin)
+        for name, (dtype, columns) in OUTPUTS.items():
+            shape = (envs * (final or name != "final"), *columns)
+            setattr(self, name, torch.zeros(shape, dtype=dtype, pin_memory=pin))
+        self._worker: ThreadPoolExecutor | None = None
+        self._playing: Future | None = None
+        self._point()
+        self.restart()
 
     def step(self, act: Any = None) -> None:
         """Play one frame of every game: with `act`, 0 or 1 for each (tensor, array or list), or else
-        self.act."""
-        if act is not None:
-            self.act.copy_(self._checked(act))
-        if self.threads == 1:
-            play_all(*self._arguments)
-        else:
-            play_all_threaded(*self._arguments, self.threads)
+        self.act. ValueError for anything else, with the games as they were."""
+        self._check_idle()
+        if not self._play(self._act if act is None else actions(act, self.envs)):
+            raise wrong_actions()
+
+    def step_async(self, act: Any = None) -> None:
+        """Begin a step on a thread of its own, and return: until `step_wait`, the outputs are being written.
+
+        ValueError, as from `step`, now or from `step_wait`.
+        """
+        self._check_idle()
+        given = (self._act if act is None else actions(act, self.envs)).copy()
+        if self._worker is None:
+            self._worker = ThreadPoolExecutor(1, "vecflap")
+        self._playing = self._worker.submit(self._play, given)
+
+    def step_wait(self) -> None:
+        """Wait for the end of the step that `step_async` began."""
+        if self._playing is None:
+            raise ValueError("step_wait: no step was begun by step_async.")
+        playing, self._playing = self._playing, None
+        if not playing.result():
+            raise wrong_actions()
+
+    def restart(self, which: Any = None, seed: int | None = None) -> None:
+        """Begin an episode of every game, or of those where `which`, bool [N], is true.
+
+        seed: go on with another seed; all games then begin anew, as those of a VecFlap just made.
+        """
+        self._check_idle()
+        if seed is not None:
+            self.seed, which = seed, None
+            self.rows[:] = 0
+            self._point()
+        mask = np.ones(self.envs, np.uint8) if which is None else actions(which, self.envs)
+        restart_all(self.rows, self.ranges, mask, *self._gaps)
+        self.draw()
 
     def draw(self) -> None:
         """Write frame and age anew from the games' state, say after changing it by hand."""
-        draw_all(self.rows, self.frame.numpy(), self.age.numpy(), *self.rules)
+        self._check_idle()
+        draw_all(self.rows, self.frame.numpy(), self.age.numpy())
+
+    def bind(self, **outputs: Any) -> None:
+        """Write outputs, by their names, into memory of yours from now on: tensors, arrays, or what has
+        DLPack, of the same type and shape. What they hold now is copied. ValueError for what does not fit."""
+        self._check_idle()
+        checked = {}
+        for name, memory in outputs.items():
+            if name not in OUTPUTS:
+                raise ValueError(f"{name!r} is no output. Outputs are: {', '.join(OUTPUTS)}.")
+            old = getattr(self, name).numpy()
+            checked[name] = array_over(name, memory, old.dtype, old.shape)
+        for name, array in checked.items():
+            array[...] = getattr(self, name).numpy()
+            memory = outputs[name]
+            setattr(self, name, memory if isinstance(memory, torch.Tensor) else torch.from_numpy(array))
+        self._point()
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """All that is needed to go on: int32 [N, 16]."""
+        self._check_idle()
         return {"games": torch.from_numpy(self.rows.copy())}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Go on from a `state_dict` of as many games."""
+        self._check_idle()
         games = state["games"]
         if games.shape != self.rows.shape:
             raise ValueError(f"The state is of {len(games)} games, these are {self.envs}.")
+        if not physics.are_possible(games.numpy()):
+            raise ValueError("The state is damaged: it has games that cannot be.")
         self.rows[:] = games.numpy()
         self.draw()
 
-    def _checked(self, act: Any) -> torch.Tensor:
-        try:
-            checked = torch.as_tensor(act)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(f"act is not an array of 0 and 1: {error}") from None
-        if checked.shape != self.act.shape:
-            raise ValueError(
-                f"act has shape {list(checked.shape)}, needed is [{self.envs}], one action a game."
-            )
-        if not bool(((checked == 0) | (checked == 1)).all()):
-            raise ValueError("act has values other than 0 (glide) and 1 (flap).")
-        return checked
+    def _play(self, given: np.ndarray) -> bool:
+        if self.threads == 1:
+            return play_all(self.rows, self.ranges, given, *self._arguments)
+        with PARALLEL:
+            return play_all_threaded(self.rows, self.ranges, given, *self._arguments, self.threads)
+
+    def _point(self) -> None:
+        """Make the kernel's arguments anew. Made at every step, they would take longer than 64 games."""
+        outputs = (getattr(self, name).numpy() for name in OUTPUTS)
+        self._gaps = (self.seed, self.purpose, self.stream)
+        self._act = self.act.numpy()
+        self._arguments = (self._act, *outputs, self.skip, *self._gaps)
+
+    def _check_idle(self) -> None:
+        if self._playing is not None:
+            raise ValueError("a step is being played: call step_wait() first.")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from vecflap import physics, render, shapes
-from vecflap.physics import GAP_PLACE_STEP, GAP_PLACES, GAP_TOP, MAX_PIPES, PIPE_START_X, Games
+from vecflap.physics import MAX_PIPES, PIPE_START_X, TOP_STEP, TOPS, WING_FRAMES, Games
 
 Arrays = dict[str, np.ndarray]
 
@@ -59,31 +59,47 @@ def state(rows: np.ndarray) -> Arrays:
     return {name: array.astype(STATE[name]) for name, array in zip(STATE, arrays, strict=True)}
 
 
-def set_state(rows: np.ndarray, trace: Arrays) -> None:
-    """The reverse of `state`: a recording's init_... into one game's int32 [1, 16]."""
+WING_CYCLE_AFTER = {shapes.UP: 1, shapes.MID: 0, shapes.DOWN: 3}
+"""Where in its cycle a wing is that has beaten; after mid it could also be at 2."""
+
+
+def set_state(rows: np.ndarray, trace: Arrays, ranges: np.ndarray) -> None:
+    """The reverse of `state`: a recording's init_... into one game's int32 [1, 16].
+
+    ranges: int32 [12], the game's rules, see rules.Rules.row.
+    """
     g = Games.of(rows)
-    fields = (g.bird_y, g.bird_vy, g.wing, g.age, g.score, g.pipes, g.pipe_x, g.gap_y)
+    fields = {
+        "playery": g.bird_y,
+        "playerVelY": g.bird_vy,
+        "loopIter": g.age,
+        "score": g.score,
+        "pipe_x": g.pipe_x,
+        "pipe_gap": g.gap_y,
+    }
     with np.errstate(invalid="ignore"):
-        for name, field in zip(STATE, fields, strict=True):
+        for name, field in fields.items():
             field[:] = trace[f"init_{name}"]
+    wing = int(trace["init_playerIndex"][0])
+    if wing != shapes.UP and g.age[0] < WING_FRAMES:
+        g.age[:] += LOOP_FRAMES
+    g.wing_cycle[:] = WING_CYCLE_AFTER.get(wing, 0) if g.age[0] >= WING_FRAMES else 0
     back = state(rows)
-    if not (is_possible(g) and all((back[name] == trace[f"init_{name}"]).all() for name in STATE)):
+    if not (is_possible(g, ranges) and all((back[name] == trace[f"init_{name}"]).all() for name in STATE)):
         raise ValueError("init_... is not a state that the game can be in.")
 
 
-def is_possible(g: Games) -> bool:
+def is_possible(g: Games, ranges: np.ndarray) -> bool:
     """Whether one game's state is of those that the game can be in: kernels look up tables by it."""
     pipes = int(g.pipes[0])
-    x, place = g.pipe_x[0, :pipes], (g.gap_y[0, :pipes] - GAP_TOP) / GAP_PLACE_STEP
+    x, tops = g.pipe_x[0, :pipes], ranges[TOPS] + ranges[TOP_STEP] * np.arange(ranges[TOPS + 1])
     return bool(
         0 <= g.bird_y[0] < physics.LOWEST_Y
-        and 0 <= g.wing[0] < 3
         and g.score[0] >= 0
-        and pipes == (2 if g.pipe_x[0, 0] > physics.PIPE_SPEED else MAX_PIPES)
         and (-shapes.PIPE_WIDTH <= x).all()
         and (x <= PIPE_START_X[1]).all()
         and (np.diff(x) >= PIPE_START_X[1] - PIPE_START_X[0]).all()
-        and np.isin(place, range(GAP_PLACES)).all()
+        and np.isin(g.gap_y[0, :pipes], tops).all()
     )
 
 
@@ -95,12 +111,15 @@ def write(path: str | os.PathLike, arrays: Arrays) -> None:
     part.replace(path)
 
 
-def read(path: str | os.PathLike) -> Arrays:
-    """The arrays in NAMES that a recording has, checked: none can make a kernel read out of bounds."""
+def read(path: str | os.PathLike, ranges: np.ndarray) -> Arrays:
+    """The arrays in NAMES that a recording has, checked: none can make a kernel read out of bounds.
+
+    ranges: int32 [12], the rules it is played by, see rules.Rules.row.
+    """
     try:
         trace = load(path)
         check_shapes(trace)
-        check_values(trace)
+        check_values(trace, ranges)
     except ValueError as error:
         raise ValueError(f"{path} can't be replayed: {error}") from None
     return trace
@@ -143,11 +162,11 @@ def check_shapes(trace: Arrays) -> None:
             raise ValueError(f"{name} has shape {list(array.shape)}, needed is {needed}.")
 
 
-def check_values(trace: Arrays) -> None:
+def check_values(trace: Arrays, ranges: np.ndarray) -> None:
     """No number may be one that the game has no use for."""
     limits = {
         "action": 2,
-        "gap_draws": GAP_PLACES,
+        "gap_draws": ranges[TOPS + 1],
         "init_draws": len(trace["gap_draws"]) + 1,
         "forced_score_step": len(trace["action"]),
         "forced_score": 2**31,
@@ -158,4 +177,4 @@ def check_values(trace: Arrays) -> None:
         if wrong.size:
             raise ValueError(f"{name} has the value {wrong[0]}, needed is 0..{end - 1}.")
     if "init_score" in trace:
-        set_state(np.zeros((1, physics.COLUMNS), np.int32), trace)
+        set_state(np.zeros((1, physics.COLUMNS), np.int32), trace, ranges)

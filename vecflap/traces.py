@@ -8,7 +8,8 @@ import numpy as np
 
 from vecflap import draws, physics, players, render, tracefile
 from vecflap.config import RANGES, check_range
-from vecflap.physics import GAP_PLACES, Rules
+from vecflap.physics import TOPS
+from vecflap.rules import Rules, find_rules
 from vecflap.sim import VecFlap
 from vecflap.tracefile import OUTCOME, Arrays
 
@@ -34,16 +35,17 @@ def verify(path: str | os.PathLike, rules: str | Rules = "flap7") -> Report:
     """Play a recording's actions and gaps, and compare state, outcome and picture after every step.
 
     path: an .npz file of arrays, see tracefile.py. Where it has init_..., the game starts from that state, or
-    else anew; either way with the wing at the beginning of its cycle, which no array tells. Where it has
+    else anew. No array tells the wing's place in its cycle: it is the first that fits. Where it has
     forced_score_step and forced_score, the score is set before these steps.
     """
-    trace = tracefile.read(path)
+    ranges = find_rules(rules).row()
+    trace = tracefile.read(path, ranges)
     steps, places = len(trace["action"]), trace["gap_draws"]
     stream = np.zeros(len(places) + DRAWS_PER_STEP * steps + 2, np.uint8)  # longer than any game can draw
     stream[: len(places)] = places
     sim = VecFlap(1, rules, stream=stream)
     if "init_score" in trace:
-        tracefile.set_state(sim.rows, trace)
+        tracefile.set_state(sim.rows, trace, ranges)
     sim.games.draws[0] = trace.get("init_draws", 2)
     forced = {}
     if "forced_score" in trace:
@@ -69,7 +71,8 @@ def record(path: str | os.PathLike, rules: str | Rules = "flap7", steps: int = 1
     """Play one game, every episode with another scripted player, and write the recording to `path` (.npz)."""
     check_range("steps", steps, 1, 10**8)
     check_range("seed", seed, *RANGES["seed"])
-    stream = draws.below(draw(seed, 0, np.arange(DRAWS_PER_STEP * steps + 2)), GAP_PLACES).astype(np.uint8)
+    places = find_rules(rules).row()[TOPS + 1]
+    stream = draws.below(draw(seed, 0, np.arange(DRAWS_PER_STEP * steps + 2)), places).astype(np.uint8)
     sim = VecFlap(1, rules, stream=stream)
     arrays = {f"init_{name}": array for name, array in tracefile.state(sim.rows).items()}
     arrays["init_draws"] = sim.games.draws[0].astype(np.int64)
@@ -89,12 +92,13 @@ def draw(seed: int, use: int, counts: np.ndarray) -> np.ndarray:
 def mixed(sim: VecFlap, seed: int, action: np.ndarray, kind: np.ndarray) -> Iterator[int]:
     """The flaps of several players, one an episode, decided when they are due, noted in action and kind."""
     chances = draw(seed, 1, np.arange(len(action)))
-    wants = np.zeros(1, np.uint8)
+    wants, episode = np.zeros(1, np.uint8), np.zeros(1, np.int64)
     for t in range(len(action)):
-        bits = draw(seed, 2, sim.games.episode)[0]
+        episode += sim.term.numpy()
+        bits = draw(seed, 2, episode)[0]
         kind[t] = draws.below(bits, 1 + len(RANDOM_RATES))
         if kind[t] == CAREFUL:
-            players.careful(sim.rows, wants, sim.rules)
+            players.careful(sim.rows, wants)
             action[t] = wants[0] and sim.games.score[0] < (bits & (CAREFUL_PIPES - 1))
         else:
             action[t] = draws.chance(chances[t], int(RANDOM_RATES[int(kind[t])] * 2**32))

@@ -25,8 +25,8 @@ from vecflap.render import braille
 from vecflap.replay import Replay
 from vecflap.sim import VecFlap
 
-FPS = {"flap7": 60.0, "flap9": 30.0}
-"""Frames a second at which people play the original games."""
+FPS = {"flap7": 60.0}
+"""Frames a second at which people play the game; 30 all others."""
 SAVED_FRAMES = 300
 """Frames of a saved animation, unless told otherwise."""
 
@@ -64,7 +64,7 @@ def watch(
     scenes: Iterator[Scene] = play(policy, seed)
     if frames or save:
         scenes = islice(scenes, frames or SAVED_FRAMES)
-    fps = fps or FPS[policy.config.rules]
+    fps = fps or FPS.get(policy.config.rules, 30.0)
     if save:
         save_scenes(scenes, save, fps)
     elif window:
@@ -183,4 +183,4 @@ def save_scenes(scenes: Iterator[Scene], path: Path, fps: float) -> None:
 
 def painted(scene: Scene) -> np.ndarray:
     """uint8 [512, 288, 3]: a scene in colour."""
-    return paint(scene.sim.rows[0], scene.sim.rules)
+    return paint(scene.sim.rows[0])
