@@ -9,7 +9,7 @@ FLOORS = (
     {"config", "draws", "kernels", "shapes", "buffers"},
     {"physics", "vector"},
     {"render", "rules", "players", "picture"},
-    {"sim", "replay"},
+    {"sim", "replay", "views"},
     {"dqn", "checkpoint", "tracefile"},
     {"traces", "evaluate"},
     {"folder"},

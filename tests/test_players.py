@@ -7,7 +7,6 @@ from vecflap import players
 from vecflap.rules import RULES, Rules
 from vecflap.sim import VecFlap
 
-
 NARROW = [RULES[name] for name in ("flap7", "flap9", "easy", "medium")]  # the places of the originals
 
 

@@ -16,7 +16,10 @@ def array_over(name: str, memory: Any, dtype: Any, shape: tuple[int, ...]) -> np
     if isinstance(memory, torch.Tensor) and memory.device.type != "cpu":
         raise ValueError(f"{name} is on {memory.device}: {needed}.")
     try:
-        array = memory if isinstance(memory, np.ndarray) else np.from_dlpack(memory)
+        if isinstance(memory, torch.Tensor):
+            array = memory.numpy()  # 0.3 us; by DLPack 7
+        else:
+            array = memory if isinstance(memory, np.ndarray) else np.from_dlpack(memory)
     except (AttributeError, TypeError, BufferError, RuntimeError) as error:
         raise ValueError(f"{name} is no array ({error}): {needed}.") from None
     if array.dtype == np.uint64 and dtype == np.int64:
