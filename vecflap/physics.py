@@ -103,10 +103,10 @@ FAR = 9999  # px, further than anything
 
 
 def bird_spans() -> np.ndarray:
-    """int32 [3, 87, 4]: what of the bird is over a pipe, by (wing, pipe x - 5): first and past-last row with
-    a solid pixel in the columns of the lip, and in those of the body; FAR, -FAR where there is none, as at
-    both ends."""
-    spans = np.full((3, TOUCHING + 2, 4), (FAR, -FAR, FAR, -FAR), np.int32)
+    """int32 [3, 86, 4]: what of the bird is over a pipe, by (wing, pipe x - 6): first and past-last row with
+    a solid pixel in the columns of the lip, and in those of the body; FAR, -FAR where there is none, as in
+    the last."""
+    spans = np.full((3, TOUCHING + 1, 4), (FAR, -FAR, FAR, -FAR), np.int32)
     for wing, shape in enumerate(shapes.BIRDS):
         bird = shapes.solid(shape, shapes.BIRD_WIDTH)
         for touch in range(TOUCHING):
@@ -116,7 +116,7 @@ def bird_spans() -> np.ndarray:
                 rows = np.flatnonzero(bird[:, max(first, 0) : max(end, 0)].any(axis=1))
                 if len(rows):
                     assert len(rows) == rows[-1] - rows[0] + 1, "a span must have no hole"
-                    spans[wing, touch + 1, 2 * part : 2 * part + 2] = rows[0], rows[-1] + 1
+                    spans[wing, touch, 2 * part : 2 * part + 2] = rows[0], rows[-1] + 1
     return spans
 
 
@@ -209,7 +209,7 @@ def crashed(y, wing, pipe_x, gap_y, gap):
 
     Pipes are 144 px or more apart, so the first one is the only one that can reach the bird.
     """
-    span = SPANS[wing, min(max(pipe_x - TOUCH_X, -1), TOUCHING) + 1]
+    span = SPANS[wing, min(np.uint32(pipe_x - TOUCH_X), np.uint32(TOUCHING))]  # out of reach left or right
     lip_top, lip_end, body_top, body_end = y + span[0], y + span[1], y + span[2], y + span[3]
     bottom = gap_y + gap
     return (

@@ -39,14 +39,14 @@ def play(games, ranges, act, frame, final, age, rew, term, score, skip, gaps, fi
             one, crash = physics.advance(g, i, act[i], ranges[i], gaps)
             reward = one if crash else reward | one
             left -= 1
-        rew[i], term[i] = reward, crash
-        score[i] = g[SCORE]
+        pipes = g[SCORE]
         if crash:
             if len(final):
                 render.draw(final[i], g)
             physics.restart(g, i, ranges[i], gaps)
-        age[i] = min(g[AGE], 255)
+        frames = g[AGE]
         render.draw(frame[i], g)
+        rew[i], term[i], score[i], age[i] = reward, crash, pipes, min(frames, 255)
 
 
 @inlined
