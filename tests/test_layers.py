@@ -8,10 +8,10 @@ import vecflap
 FLOORS = (
     {"config", "draws", "kernels", "shapes", "buffers"},
     {"physics", "vector"},
-    {"render", "rules", "players", "picture"},
+    {"render", "rules", "players", "picture", "disturb", "window"},
     {"sim", "replay", "views"},
-    {"dqn", "checkpoint", "tracefile"},
-    {"traces", "evaluate"},
+    {"dqn", "checkpoint", "tracefile", "shown"},
+    {"traces", "evaluate", "gym"},
     {"folder"},
     {"run"},
     {"loop", "display", "watch"},

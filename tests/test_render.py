@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reference
+from numba import njit
 from twins import pixels, twin_of
 
 from vecflap import draws, render, shapes
@@ -18,15 +19,29 @@ SHAPES = json.loads((Path(__file__).parent / "golden" / "shapes.json").read_text
 PLACES = [100 + 10 * place for place in range(8)]
 
 
+draw_with_loops = render.drawing(render.compose_with_loops)
+
+
+@njit
+def draw_all_with_loops(rows, frame):
+    """Draw as processors without AVX-512 do."""
+    for i in range(len(rows)):
+        draw_with_loops(frame[i], rows[i])
+
+
 def assert_drawn_as_twin(rules: str | Rules, **fields) -> None:
-    """Draw games in states placed by hand, one value a game in each field, over an all-lit picture."""
+    """Draw games in states placed by hand, one value a game in each field, over an all-lit picture; with
+    loops and, where the processor has what it takes, with vectors."""
     sim = VecFlap(len(next(iter(fields.values()))), rules)
     sim.games.bird_y[:] = 222  # where no fields say otherwise
     for name, value in fields.items():
         getattr(sim.games, name)[:] = value
     sim.frame[:] = -1
     sim.draw()
-    frames = pixels(sim.frame.numpy())
+    looped = np.full_like(sim.frame.numpy(), -1)
+    draw_all_with_loops(sim.rows, looped)
+    assert (looped == sim.frame.numpy()).all(), "loops and vectors differ"
+    frames = pixels(looped)
     for i in range(sim.envs):
         differs = np.argwhere(frames[i] != twin_of(sim, i).frame())
         assert not len(differs), f"column, row {differs[:5].tolist()} of {sim.rows[i]}"

@@ -1,10 +1,17 @@
 """VecFlap: the same games whatever their number and the threads, checked inputs, steady outputs."""
 
+import os
+import subprocess
+import sys
+import threading
+import tracemalloc
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
+from numba.core.runtime import _nrt_python, rtsys
+from twins import pixels, twin_of
 
 from vecflap import draws
 from vecflap.rules import RULES
@@ -42,7 +49,7 @@ def test_a_game_is_the_same_whatever_the_number_of_games(rules, envs):
     assert_same(played(VecFlap(envs, rules, 3)), played(VecFlap(1000, rules, 3, threads=1)), envs)
 
 
-@pytest.mark.parametrize(("envs", "threads"), [(1000, 2), (64, 2), (7, 3), (2, 8)])
+@pytest.mark.parametrize(("envs", "threads"), [(1000, 2), (1000, 7), (64, 2), (7, 3), (2, 8)])
 def test_a_game_is_the_same_on_any_number_of_threads(envs, threads):
     one, many = VecFlap(envs, threads=1), VecFlap(envs)
     many.threads = threads  # also where the machine has fewer
@@ -173,7 +180,7 @@ def test_any_array_of_0_and_1_is_an_action(act):
     [
         ({"envs": 0}, "envs=0: at least one game"),
         ({"envs": -4}, "envs=-4"),
-        ({"envs": 1, "rules": "flap8"}, "'flap8' is unknown. Choose from: flap7, flap9"),
+        ({"envs": 1, "rules": "flap8"}, "'flap8' is unknown. Choose from: flap7, flap9, easy"),
         ({"envs": 4, "threads": 0}, "threads=0"),
         ({"envs": 4, "threads": -1}, "threads=-1"),
     ],
@@ -187,6 +194,194 @@ def test_bad_arguments_are_refused(arguments, message):
 def test_a_state_of_another_number_of_games_is_refused(envs):
     with pytest.raises(ValueError, match=f"of {envs} games, these are 3"):
         VecFlap(3).load_state_dict(VecFlap(envs).state_dict())
+
+
+def test_outputs_can_be_the_callers_memory():
+    ours, theirs = VecFlap(20, seed=5, final=True), VecFlap(20, seed=5, final=True)
+    memory = {
+        "frame": np.full((20, 64), 7, np.uint64),
+        "final": torch.full((20, 64), 7),
+        "rew": np.full(20, 7, np.int8),
+        "score": torch.full((20,), 7, dtype=torch.int32),
+    }
+    ours.bind(**memory)
+    assert (memory["frame"].view(np.int64) == theirs.frame.numpy()).all(), "what is there comes along"
+    assert ours.final is memory["final"]
+    crashes = 0
+    for t in range(100):
+        for sim in (ours, theirs):
+            sim.step(flaps(20, t))
+        for name, array in memory.items():
+            assert (np.asarray(array).astype(np.int64) == getattr(theirs, name).numpy()).all()
+            assert getattr(ours, name).data_ptr() == torch.as_tensor(np.asarray(array)).data_ptr()
+        crashes += int(ours.term.sum())
+    assert crashes > 20
+
+
+READ_ONLY = np.zeros((3, 64), np.int64)
+READ_ONLY.flags.writeable = False
+BAD_OUTPUTS = {
+    "of another type": ({"frame": np.zeros((3, 64))}, r"frame is float64 \[3, 64\]: needed is a contiguous"),
+    "too small": ({"frame": np.zeros((2, 64), np.int64)}, r"frame is int64 \[2, 64\]"),
+    "read-only": ({"frame": READ_ONLY}, "frame is read-only"),
+    "with strides": ({"frame": np.zeros((3, 128), np.int64)[:, ::2]}, r"frame has strides \[1024, 16\]"),
+    "on another device": ({"rew": torch.zeros(3, dtype=torch.int8, device="meta")}, "rew is on meta"),
+    "no array": ({"age": [0, 0, 0]}, "age is no array"),
+    "no output": ({"act": np.zeros(3, np.uint8)}, "'act' is no output. Outputs are: frame, final, age, rew"),
+    "one good, one bad": ({"frame": np.ones((3, 64), np.int64), "rew": 1}, "rew is no array"),
+}
+
+
+@pytest.mark.parametrize(("memory", "message"), BAD_OUTPUTS.values(), ids=BAD_OUTPUTS)
+def test_bad_outputs_are_refused_and_nothing_changes(memory, message):
+    sim, other = VecFlap(3), VecFlap(3)
+    places = {name: getattr(sim, name).data_ptr() for name in OUTPUTS}
+    with pytest.raises(ValueError, match=message):
+        sim.bind(**memory)
+    assert places == {name: getattr(sim, name).data_ptr() for name in OUTPUTS}
+    assert_equal_after_steps(sim, other)
+
+
+def assert_equal_after_steps(sim: VecFlap, other: VecFlap) -> None:
+    for t in range(30):
+        for one in (sim, other):
+            one.step(flaps(sim.envs, t))
+        assert (sim.rows == other.rows).all()
+        assert torch.equal(sim.frame, other.frame)
+
+
+@pytest.mark.parametrize("rules", ["flap7", "flap9"])
+def test_the_final_picture_is_the_one_at_the_crash(rules):
+    sim, crashes = VecFlap(30, rules, seed=7, final=True), 0
+    for t in range(80):
+        twins = [twin_of(sim, i) for i in range(30)]
+        act = flaps(30, t)
+        sim.step(act)
+        frames = pixels(sim.final.numpy())
+        for i in np.flatnonzero(sim.term.numpy()):
+            twins[i].step(int(act[i]))
+            assert (frames[i] == twins[i].crash["frame"]).all()
+            crashes += 1
+    assert crashes > 20
+    assert VecFlap(30).final.shape == (0, 64)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_asynchronous_step_is_a_step(threads):
+    ours, theirs = VecFlap(600, seed=9), VecFlap(600, seed=9, threads=1)
+    ours.threads = threads
+    for t in range(40):
+        act = flaps(600, t)
+        ours.step_async(act)
+        act[:] = 1 - act  # the caller may go on with its memory
+        theirs.step(1 - act)
+        ours.step_wait()
+        assert (ours.rows == theirs.rows).all()
+        assert torch.equal(ours.frame, theirs.frame)
+        assert torch.equal(ours.act, theirs.act)
+    ours.act.fill_(1)
+    ours.step_async()
+    ours.step_wait()
+    assert (ours.games.bird_vy[ours.term.numpy() == 0] == -7).all()
+
+
+def test_the_caller_goes_on_while_the_games_play():
+    sim = VecFlap(100_000, threads=1)
+    sim.step()
+    began = threading.Event()
+    sim._play, play = (lambda given: (began.set(), play(given))[1]), sim._play
+    sim.step_async()
+    assert began.wait(10)
+    assert not sim._playing.done(), "the step was over before the caller went on"
+    sim.step_wait()
+    assert sim.games.age.max() == 2
+
+
+def test_while_a_step_is_played_nothing_else_is_allowed():
+    sim = VecFlap(4)
+    with pytest.raises(ValueError, match="no step was begun by step_async"):
+        sim.step_wait()
+    sim.step_async()
+    for call in (sim.step, sim.step_async, sim.draw, sim.restart, sim.state_dict, sim.bind):
+        with pytest.raises(ValueError, match=r"call step_wait\(\) first"):
+            call()
+    sim.step_wait()
+    sim.step()
+    assert sim.games.age.tolist() == [2] * 4
+
+
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_two_sims_may_play_on_threads_at_once_in_every_threading_layer(layer):
+    program = """
+import threading, numpy as np
+from vecflap import VecFlap
+sims = [VecFlap(2000, seed=s) for s in (1, 1)]
+for sim in sims:
+    sim.threads = 2
+
+def play(sim):
+    for t in range(150):
+        sim.step_async(np.full(2000, t % 16 == 0))
+        sim.step_wait()
+
+threads = [threading.Thread(target=play, args=(sim,)) for sim in sims]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert (sims[0].rows == sims[1].rows).all() and sims[0].games.draws.max() > 2
+print("played")
+"""
+    env = os.environ | {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "played\n"), done.stderr
+
+
+def test_games_can_be_restarted_and_reseeded():
+    sim = VecFlap(30, seed=2)
+    list(played(sim, 20))
+    before, which = sim.rows.copy(), np.arange(30) % 3 == 0
+    sim.restart(which)
+    assert (sim.rows[~which] == before[~which]).all()
+    assert (sim.games.age[which] == 0).all()
+    assert (sim.games.draws[which] == before[which, 11] + 2).all(), "with gaps of their own"
+    assert (sim.age.numpy() == sim.games.age).all()
+    sim.restart(seed=4)
+    other = VecFlap(30, seed=4)
+    assert (sim.rows == other.rows).all()
+    assert_equal_after_steps(sim, other)
+    with pytest.raises(ValueError, match="shape"):
+        sim.restart([1, 0])
+
+
+def test_nothing_is_allocated_by_a_step():
+    sim, act = VecFlap(64, threads=1), np.zeros(64, np.uint8)
+    for _ in range(100):
+        sim.step(act)
+    tracemalloc.start()
+    _nrt_python.memsys_enable_stats()
+    try:
+        for _ in range(2):  # the first round lets lists and caches reach their size
+            before, numba_before = tracemalloc.take_snapshot(), rtsys.get_allocation_stats()
+            for _ in range(10_000):
+                sim.step(act)
+            after = tracemalloc.take_snapshot()
+        grown = sum(stat.size_diff for stat in after.compare_to(before, "filename"))
+        numba_after = rtsys.get_allocation_stats()
+    finally:
+        tracemalloc.stop()
+        _nrt_python.memsys_disable_stats()
+    assert (numba_after.alloc, numba_after.mi_alloc) == (numba_before.alloc, numba_before.mi_alloc)
+    assert grown < 20_000, "2 bytes a step"
+
+
+def test_a_damaged_state_is_refused():
+    sim = VecFlap(4)
+    good = sim.state_dict()["games"]
+    for column, value in ((0, -1), (0, 381), (2, 4), (2, -1), (6, 400), (6, -1), (9, -1), (10, -1), (14, -1)):
+        bad = good.clone()
+        bad[2, column] = value
+        with pytest.raises(ValueError, match="damaged"):
+            sim.load_state_dict({"games": bad})
+    assert torch.equal(sim.state_dict()["games"], good)
 
 
 @pytest.mark.gpu

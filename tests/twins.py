@@ -63,7 +63,8 @@ class ToCome:
 
     def episodes(self) -> Iterator[dict[str, int]]:
         """What an episode may draw."""
-        columns = {"flap_vy": FLAPS, "gravity": GRAVITIES, "gap": GAPS, "score_from": FIRST_SCORES}
+        columns = {"flap_vy": FLAPS, "gravity": GRAVITIES, "gap": GAPS}
+        columns |= {"score_from": FIRST_SCORES} if self.ranges[DRAWN] else {}
         while True:
             yield {
                 name: int(self.ranges[column]) + self.draw(column, column + 1)

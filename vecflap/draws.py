@@ -25,6 +25,10 @@ WEIGHTS = 7
 """Initial weights of the networks."""
 RECORD = 8
 """Gaps, players and their flaps in the recordings that vecflap makes of itself."""
+STICKY = 9
+"""Which actions stick."""
+FLIP = 10
+"""Which pixels flip."""
 
 GAMMA = 0x9E3779B97F4A7C15 - 2**64  # int64 bit patterns of splitmix64's constants
 MIX_1 = 0xBF58476D1CE4E5B9 - 2**64

@@ -210,34 +210,38 @@ def compose_with_vectors(
     )
 
 
-compose = compose_with_vectors if vector.has_avx512() else compose_with_loops
-
-
 @inlined
 def place(x):
     """What tables have for a pipe at x: the last place, which is out of sight, for all that are."""
     return min(np.uint32(x - X_MIN), np.uint32(X_MAX - X_MIN))
 
 
-@inlined
-def draw(frame, g):
-    """Draw a game.
+def drawing(compose):
+    """`draw`, by one of the two ways to compose a picture.
 
     frame: int64 [64], out: bit r of word c is pixel (c, r) of the picture.
     g:     int32 [16], the game's row (physics.Games).
     """
-    x_0, x_1 = g[PIPE_X], g[PIPE_X + 1]
-    x_2, top_2 = (g[PIPE_X + 2], g[GAP_Y + 2]) if x_0 < APPEND_X else (X_MAX, g[GAP_Y])
-    y, below = g[BIRD_Y], g[GAP] + END_OFFSET
-    score = g[SCORE] + g[SCORE_FROM] if g[SCORE_FROM] >= 0 else NO_SCORE
-    compose(
-        frame,
-        *(place(x_0), place(x_1), place(x_2), 2 * g[GAP_Y], 2 * g[GAP_Y + 1], 2 * top_2),
-        *(2 * (g[GAP_Y] + below), 2 * (g[GAP_Y + 1] + below), 2 * (top_2 + below)),
-        *(16 * (8 * wing(g) + (y & 7)), y >> 3, 16 * min(score, LONG_SCORE)),
-    )
-    if LONG_SCORE <= score < NO_SCORE:
-        draw_score(frame, score)
+
+    @inlined
+    def draw(frame, g):
+        x_0, x_1 = g[PIPE_X], g[PIPE_X + 1]
+        x_2, top_2 = (g[PIPE_X + 2], g[GAP_Y + 2]) if x_0 < APPEND_X else (X_MAX, g[GAP_Y])
+        y, below = g[BIRD_Y], g[GAP] + END_OFFSET
+        score = g[SCORE] + g[SCORE_FROM] if g[SCORE_FROM] >= 0 else NO_SCORE
+        compose(
+            frame,
+            *(place(x_0), place(x_1), place(x_2), 2 * g[GAP_Y], 2 * g[GAP_Y + 1], 2 * top_2),
+            *(2 * (g[GAP_Y] + below), 2 * (g[GAP_Y + 1] + below), 2 * (top_2 + below)),
+            *(16 * (8 * wing(g) + (y & 7)), y >> 3, 16 * min(score, LONG_SCORE)),
+        )
+        if LONG_SCORE <= score < NO_SCORE:
+            draw_score(frame, score)
+
+    return draw
+
+
+draw = drawing(compose_with_vectors if vector.has_avx512() else compose_with_loops)
 
 
 def upright(frames: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 
 from vecflap import draws, physics, render
 from vecflap.buffers import actions, array_over, wrong_actions
+from vecflap.disturb import Disturb, Disturbance
 from vecflap.kernels import inlined, kernel
 from vecflap.physics import AGE, COLUMNS, SCORE, Gaps
 from vecflap.rules import Rules, rows_of
@@ -23,6 +24,7 @@ OUTPUTS = {  # in the order of the kernels' arguments: type, and columns
     "term": (torch.uint8, ()),
     "score": (torch.int32, ()),
 }
+NOT_AT_ALL = Disturb()
 PARALLEL = Lock()
 """Held while Numba's threads play: its `workqueue` layer ends the process when two threads use it at once."""
 GAMES_PER_THREAD = 256
@@ -46,7 +48,13 @@ def play(games, ranges, act, frame, final, age, rew, term, score, skip, gaps, fi
             physics.restart(g, i, ranges[i], gaps)
         frames = g[AGE]
         render.draw(frame[i], g)
-        rew[i], term[i], score[i], age[i] = reward, crash, pipes, min(frames, 255)
+        rew[i], term[i], score[i], age[i] = reward, crash, pipes, shown_age(frames, skip)
+
+
+@inlined
+def shown_age(frames, skip):
+    """Steps since the episode began, cut to a byte."""
+    return min((frames + skip - 1) // skip, 255)
 
 
 @inlined
@@ -109,10 +117,10 @@ def restart_all(games, ranges, which, seed, purpose, stream):
 
 
 @kernel()
-def draw_all(games, frame, age):
+def draw_all(games, frame, age, skip):
     """Draw every game as it stands. games: int32 [N, 16], in. frame: int64 [N, 64], age: uint8 [N], out."""
     for i in range(len(games)):
-        age[i] = min(games[i, AGE], 255)
+        age[i] = shown_age(games[i, AGE], skip)
         render.draw(frame[i], games[i])
 
 
@@ -127,7 +135,7 @@ class VecFlap:
     frame: int64 [N, 64]  the picture: bit r of word c is column c, row r; after a crash the next episode's
     first
     final: int64 [N, 64]  where term is 1, the picture at the crash, if asked for; else [0, 64]
-    age:   uint8 [N]      frames since the episode began, cut at 255; 0 = its first picture
+    age:   uint8 [N]      steps since the episode began, cut at 255; 0 = its first picture
     rew:   int8 [N]       -1 crash, +1 pipe passed, 0 otherwise
     term:  uint8 [N]      1 = the episode ended in this step
     score: int32 [N]      pipes passed in this episode, of the one that just ended where term is 1
@@ -157,6 +165,7 @@ class VecFlap:
         pin: bool = False,
         final: bool = False,
         skip: int = 1,
+        disturb: Disturb = NOT_AT_ALL,
     ) -> None:
         """
         envs:    number of games, 1 or more.
@@ -167,6 +176,7 @@ class VecFlap:
         threads: CPU threads, at most Numba's; None: one for every 256 games.
         final:   whether to draw the pictures of crashes.
         skip:    frames a step plays with the same action; a crash ends it.
+        disturb: actions that stick or come late, pixels that flip.
         """
         if envs < 1:
             raise ValueError(f"envs={envs}: at least one game is needed.")
@@ -176,6 +186,7 @@ class VecFlap:
             raise ValueError(f"skip={skip}: a step plays at least one frame.")
         self.envs, self.seed, self.purpose, self.stream, self.skip = envs, seed, purpose, stream, skip
         self.ranges = rows_of(rules, envs)
+        self.disturbance = None if disturb == NOT_AT_ALL else Disturbance(disturb, envs)
         self.threads = min(threads or max(envs // GAMES_PER_THREAD, 1), envs)
         if self.threads > 1:  # asking Numba starts its threads, which sets OpenMP's number, and so torch's
             of_torch = torch.get_num_threads()
@@ -235,7 +246,9 @@ class VecFlap:
     def draw(self) -> None:
         """Write frame and age anew from the games' state, say after changing it by hand."""
         self._check_idle()
-        draw_all(self.rows, self.frame.numpy(), self.age.numpy())
+        draw_all(self.rows, self.frame.numpy(), self.age.numpy(), self.skip)
+        if self.disturbance:
+            self.disturbance.show(self.frame.numpy(), self.seed)
 
     def bind(self, **outputs: Any) -> None:
         """Write outputs, by their names, into memory of yours from now on: tensors, arrays, or what has
@@ -254,9 +267,11 @@ class VecFlap:
         self._point()
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """All that is needed to go on: int32 [N, 16]."""
+        """All that is needed to go on: int32 [N, 16], and what disturbances have to remember."""
         self._check_idle()
-        return {"games": torch.from_numpy(self.rows.copy())}
+        disturbance = self.disturbance.state_dict() if self.disturbance else {}
+        arrays = {"games": self.rows.copy()} | disturbance
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Go on from a `state_dict` of as many games."""
@@ -267,9 +282,23 @@ class VecFlap:
         if not physics.are_possible(games.numpy()):
             raise ValueError("The state is damaged: it has games that cannot be.")
         self.rows[:] = games.numpy()
+        if self.disturbance:
+            self.disturbance.load_state_dict({k: v.numpy() for k, v in state.items() if k != "games"})
         self.draw()
 
     def _play(self, given: np.ndarray) -> bool:
+        """Play and draw a step. Returns whether it did: not, if `given` holds what is no action."""
+        if self.disturbance is None:
+            return self._run(given)
+        if given.max() > 1:
+            return False
+        chosen = given.copy()
+        self._run(self.disturbance.act(chosen, self.age.numpy(), self.seed))
+        self._act[:] = chosen
+        self.disturbance.show(self.frame.numpy(), self.seed)
+        return True
+
+    def _run(self, given: np.ndarray) -> bool:
         if self.threads == 1:
             return play_all(self.rows, self.ranges, given, *self._arguments)
         with PARALLEL:

@@ -1,12 +1,11 @@
 """Watch a policy play: in the terminal, in a window, or into a picture file."""
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,14 +18,12 @@ from vecflap import draws
 from vecflap.config import FRAMES, RANGES, check_range
 from vecflap.dqn import choose
 from vecflap.evaluate import Policy, load, rules_of
-from vecflap.physics import SCREEN_HEIGHT, SCREEN_WIDTH
 from vecflap.picture import paint
 from vecflap.render import braille
 from vecflap.replay import Replay
 from vecflap.sim import VecFlap
+from vecflap.window import FPS, NoWindow, Window
 
-FPS = {"flap7": 60.0}
-"""Frames a second at which people play the game; 30 all others."""
 SAVED_FRAMES = 300
 """Frames of a saved animation, unless told otherwise."""
 
@@ -126,39 +123,13 @@ def show_in_terminal(scenes: Iterator[Scene], title: str, fps: float) -> None:
 
 def show_in_window(scenes: Iterator[Scene], title: str, fps: float) -> None:
     """The game in colour. Closing the window, Escape or q end it."""
-    pygame = import_pygame()
     try:
-        pygame.display.init()
-        if pygame.display.get_driver() in ("dummy", "offscreen") and "SDL_VIDEODRIVER" not in os.environ:
-            raise pygame.error("there is no display")
-        screen = pygame.display.set_mode((SCREEN_WIDTH, SCREEN_HEIGHT), pygame.RESIZABLE)
-        pygame.display.set_caption(title)
-        clock = pygame.time.Clock()
-        for scene in scenes:
-            for event in pygame.event.get():
-                pressed = event.key if event.type == pygame.KEYDOWN else None
-                if event.type == pygame.QUIT or pressed in (pygame.K_ESCAPE, pygame.K_q):
-                    return
-            surface = pygame.surfarray.make_surface(painted(scene).swapaxes(0, 1))
-            pygame.transform.scale(surface, screen.get_size(), screen)
-            pygame.display.flip()
-            clock.tick(fps)
-    except pygame.error as error:
-        raise ValueError(f"--window: {error}. Without it, watch plays in the terminal.") from None
-    finally:
-        pygame.quit()
-
-
-def import_pygame() -> Any:
-    """pygame, or one line on how to get it."""
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    try:
-        import pygame
-    except ImportError:
-        raise ValueError(
-            "--window needs pygame: pip install pygame-ce. Without it, watch plays in the terminal."
-        ) from None
-    return pygame
+        with contextlib.closing(Window(title)) as window:
+            for scene in scenes:
+                if not window.show(painted(scene), fps):
+                    break
+    except NoWindow as error:
+        raise ValueError(f"--window: {error} Without it, watch plays in the terminal.") from None
 
 
 def save_scenes(scenes: Iterator[Scene], path: Path, fps: float) -> None:
