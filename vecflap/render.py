@@ -190,8 +190,9 @@ def compose_with_loops(
     draw_pipe(frame, place_2, above_2, below_2)
     for c in range(BIRD_FIRST, BIRD_END):
         frame[8 * BIRD_BLOCK + c] |= BIRDS[bird + c] << down
-    for c in range(16):
-        frame[8 * SCORE_BLOCK + c] |= np.int64(SCORES[score + c]) << SCORE_ROW
+    if score < 16 * LONG_SCORE:
+        for c in range(len(frame) // 4):
+            frame[8 * SCORE_BLOCK + c] |= np.int64(SCORES[score + c]) << SCORE_ROW
 
 
 words_from = vector.picture(GROUND_BITS, BIRD_BLOCK, SCORE_BLOCK, SCORE_ROW)

@@ -1,28 +1,26 @@
-"""N games and what a player is shown of them, in memory that two steps use by turns.
+"""N games and what their players are shown, in memory that two steps use by turns.
 
-So what one step shows stays as it is during the next one, and a step and the one after it can be looked at
-together without copying either.
+So what one step shows stays as it is during the next one, and the two can be looked at together without
+copying either.
 """
 
 from typing import Any
 
 import numpy as np
-import torch
 
 from vecflap import physics, views
 from vecflap.kernels import kernel
-from vecflap.physics import COLUMNS
 from vecflap.render import SIZE
 from vecflap.sim import VecFlap
 
 KINDS = ("stack", "packed", "packed_stack", "features")
 Finals = tuple[np.ndarray, np.ndarray]
-"""Which games ended: int64 [K]; and the last that their players are shown: [K, ...]."""
+"""Games that ended, int64 [K], and what their players saw last, [K, ...]."""
 
 
 @kernel()
 def play_to_crash(rows, games, act, ranges, seed, purpose, stream):
-    """Play games up to the crash that is known to come, and do not restart them.
+    """Play games up to a crash that is known to come, without the restart.
 
     rows: int32 [K, 16], in as before the step, out as at the crash check. games: int64 [K], their numbers.
     act: uint8 [N], what was played. ranges and the rest: see sim.play_all.
@@ -34,40 +32,34 @@ def play_to_crash(rows, games, act, ranges, seed, purpose, stream):
             _, crash = physics.advance(rows[k], i, act[i], ranges[i], gaps)
 
 
-def as_bytes(frames: np.ndarray) -> np.ndarray:
-    """The same memory as uint8 [..., 64, 8]: bit b of byte k of a column is its row 8 k + b."""
-    return frames.view(np.uint8).reshape(*frames.shape, SIZE // 8)
-
-
 class Shown:
-    """N games and their players' observations, of one of the KINDS."""
+    """N games and what is shown of them, which is one of KINDS.
+
+    final_rows: int32 [K, 16], of the games that the latest step ended: their states at the end.
+    """
 
     def __init__(self, sim: VecFlap, kind: str, frames: int) -> None:
         """
-        sim: with `final`. Its frames move between two memories if the kind is `packed`.
-        frames: the depth of the stacks.
+        sim:    the games, with `final`; its `frame` will move between two memories if the kind is `packed`.
+        frames: of a stack.
         """
         if kind not in KINDS:
             raise ValueError(f"obs={kind!r} is unknown. Choose from: {', '.join(KINDS)}.")
         if frames < 1:
-            raise ValueError(f"frames={frames}: a stack needs at least one.")
+            raise ValueError(f"frames={frames}: a stack has at least one.")
         self.sim, self.kind = sim, kind
         depth = {"packed": 1, "features": 0}.get(kind, frames)
         self.stacks = [np.zeros((sim.envs, depth, SIZE), np.int64) for _ in range(2)]  # the latest first
-        self.shown = [self._expanded(stack, sim.rows) for stack in self.stacks]  # of these stacks
-        self.final_rows = np.zeros((0, COLUMNS), np.int32)  # int32 [K, 16], of the games that ended last
-
-    @property
-    def obs(self) -> np.ndarray:
-        """[N, ...]: what players see now."""
-        return self.shown[0]
+        self.shown = [self._expanded(stack, sim.rows) for stack in self.stacks]  # the same, as players see it
+        self.final_rows = sim.rows[:0]
+        self._bind()
 
     def play(self, act: Any) -> Finals:
-        """Step all games with `act`; `see` is to follow. Returns those that crashed, and what was seen then.
+        """Step all games; `see` tells what comes of it. Returns those that crashed.
 
         ValueError for what is no action, with the games as they were.
         """
-        before = self.sim.rows.copy()
+        rows = self.sim.rows.copy()
         self._turn()
         try:
             self.sim.step(act)
@@ -75,36 +67,81 @@ class Shown:
             self._turn()
             raise
         crashed = self.sim.term.numpy().nonzero()[0]
-        finals = self._finals(crashed, before) if len(crashed) else self.obs[:0]
-        stack, older = self.stacks
-        if stack.shape[1] > 1:
-            np.copyto(stack, older)
-            views.push(self.sim.frame, self.sim.age, stack)
+        self.final_rows = rows[crashed]
+        finals = self._finals(crashed) if len(crashed) else self.shown[0][:0]
+        if self.stacks[0].shape[1] > 1:
+            np.copyto(*self.stacks)
+            views.push(self.sim.frame, self.sim.age, self.stacks[0])
         return crashed, finals
 
     def cut(self, games: np.ndarray) -> Finals:
-        """End the episodes of int64 [K] games, after `play`. Returns them, and what is seen of them now."""
-        self.final_rows = np.concatenate([self.final_rows, self.sim.rows[games]])
-        seen = self._expanded(self.stacks[0][games], self.sim.rows[games])
-        which = np.zeros(self.sim.envs, np.uint8)
-        which[games] = 1
-        self._restart(which)
-        return games, seen
+        """End the episodes of some games, int64 [K], that the latest step did not end. Returns them."""
+        rows = self.sim.rows[games]
+        finals = self._expanded(self.stacks[0][games], rows)
+        self.final_rows = np.concatenate([self.final_rows, rows])
+        which = np.zeros(self.sim.envs, bool)
+        which[games] = True
+        self.sim.restart(which)
+        self._begin(which)
+        return games, finals
 
-    def see(self) -> np.ndarray:
-        """[N, ...]: what players see, after `play`."""
-        self.shown[0] = self._expanded(self.stacks[0], self.sim.rows, self.shown[0])
-        return self.shown[0]
+    def restart(self, which: np.ndarray | None = None, seed: int | None = None) -> None:
+        """Begin episodes of all games, or of those where bool [N] `which` is true.
 
-    def restart(self, which: np.ndarray | None = None, seed: int | None = None) -> np.ndarray:
-        """Begin episodes of all games, or of those where bool [N] is true. Returns what players see.
-
-        seed: for all games to begin anew; what was seen before is then overwritten.
+        seed: go on with another seed. What was seen before is then overwritten.
         """
         if seed is not None:
             self.sim.restart(seed=seed)
             self._bind()
         self._turn()
         np.copyto(*self.stacks)
-        self._restart(np.ones(self.sim.envs, np.uint8) if which is None else which.view(np.uint8))
-        return self.see()
+        if seed is None:
+            self.sim.restart(which)
+        else:
+            self.sim.draw()
+        self._begin(slice(None) if which is None else which)
+
+    def see(self) -> np.ndarray:
+        """[N, ...]: what players see now. It stays as it is until the step after the next."""
+        self.shown[0] = self._expanded(self.stacks[0], self.sim.rows, self.shown[0])
+        return self.shown[0]
+
+    def _turn(self) -> None:
+        """Let the next step write where the step before the last one did."""
+        for both in (self.stacks, self.shown, self._bound):
+            both.reverse()
+        self.sim.frame, self.sim._arguments = self._bound[0]
+
+    def _bind(self) -> None:
+        """Prepare what `_turn` switches: binding at every step would copy the frames."""
+        self._bound: list[tuple] = []
+        for stack in reversed(self.stacks):
+            if self.kind == "packed":
+                self.sim.bind(frame=stack[:, 0])
+            self._bound.insert(0, (self.sim.frame, self.sim._arguments))
+
+    def _begin(self, which: Any) -> None:
+        """Fill the stacks of some games with their first frames."""
+        self.stacks[0][which] = self.sim.frame.numpy()[which, None]
+
+    def _finals(self, crashed: np.ndarray) -> np.ndarray:
+        """[K, ...]: what the players of int64 [K] games saw at the crash."""
+        sim = self.sim
+        play_to_crash(
+            self.final_rows, crashed, sim.act.numpy(), sim.ranges, sim.seed, sim.purpose, sim.stream
+        )
+        stack = np.concatenate([self.stacks[1][crashed, 1:], sim.final.numpy()[crashed, None]], axis=1)
+        return self._expanded(stack, self.final_rows)
+
+    def _expanded(self, stack: np.ndarray, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """[K, ...]: what is seen of K games: the bytes of packed stacks, or else what is written to `out`."""
+        if self.kind in ("packed", "packed_stack"):
+            seen = stack[:, 0] if self.kind == "packed" else stack
+            return seen.view(np.uint8).reshape(*seen.shape, SIZE // 8)
+        if self.kind == "stack":
+            out = np.empty((*stack.shape, SIZE), np.uint8) if out is None else out
+            views.unpack(stack, out)
+        else:
+            out = np.empty((len(rows), views.FEATURES), np.float32) if out is None else out
+            views.features(rows, out)
+        return out
