@@ -139,7 +139,9 @@ def test_flags_and_presets_become_the_config(capsys, here):
 def test_the_exam_prints_one_json_object_last(capsys, folder):
     lines = said(capsys, "eval", folder, "--games", 3, "--pipes", 2, "--seed", 4, "--epsilon", 0.5, "--json")
     values = json.loads(lines[-1])
-    expected = "games pipes mean median min max survived seed epsilon rules gap checkpoint"
+    expected = (
+        "games pipes mean median min max survived seed epsilon rules gap checkpoint skip sticky latency flip"
+    )
     assert list(values) == expected.split()
     assert values["checkpoint"] == str(folder / "best.safetensors")
     given = {"games": 3, "pipes": 2, "seed": 4, "epsilon": 0.5, "rules": "flap9", "gap": 100}

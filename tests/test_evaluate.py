@@ -1,6 +1,7 @@
 """The exam: known scores of scripted birds, and the same ones as games that are played out naively."""
 
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,12 +11,13 @@ from torch import nn
 
 from vecflap import draws
 from vecflap.config import Config
+from vecflap.disturb import Disturb
 from vecflap.dqn import GREEDY, explore
-from vecflap.evaluate import Policy, Scores, evaluate, exam, rules_of
+from vecflap.evaluate import Policy, Scores, evaluate, exam, load, rules_of
 from vecflap.rules import RULES, Rules
 from vecflap.sim import VecFlap
 
-EASY = RULES["flap9"]._replace(gap=230)
+EASY = Config(rules="flap9", gap=230)
 
 
 class Fixed(nn.Module):
@@ -50,10 +52,11 @@ def policy(network: nn.Module) -> Policy:
 
 
 def played_out(
-    network: nn.Module, rules: Rules, games: int, pipes: int, seed: int, purpose: int, epsilon: float
+    network: nn.Module, config: Config, games: int, pipes: int, seed: int, purpose: int, epsilon: float
 ) -> tuple[list[int], int]:
     """Scores of games that all go on until the last one is over, and how many random actions there were."""
-    sim = VecFlap(games, rules, seed, purpose=purpose)
+    disturb = Disturb(config.sticky, config.latency, config.flip)
+    sim = VecFlap(games, rules_of(config), seed, purpose=purpose, skip=config.skip, disturb=disturb)
     stacks: list[deque] = [deque(maxlen=4) for _ in range(games)]
     scores: list[int | None] = [None] * games
     forced, row, random = np.zeros(games, np.uint8), 0, 0
@@ -114,7 +117,7 @@ def test_a_game_is_over_once_its_bird_is_dead_or_has_passed_the_limit():
 
 @pytest.mark.parametrize("q", [(1.0, 0.0), (0.0, 0.0), (0.0, 1.0)])
 def test_a_bird_that_only_glides_or_flaps_passes_nothing(q):
-    scores = evaluate(policy(Fixed(*q)), RULES["flap7"], 7, 5)
+    scores = evaluate(policy(Fixed(*q)), Config(), 7, 5)
     assert scores.pipes.tolist() == [0] * 7
     assert (scores.mean, scores.survived, scores.limit) == (0.0, 0.0, 5)
 
@@ -143,6 +146,22 @@ def test_a_config_plays_by_its_rules_and_gap():
     assert rules_of(Config()) == RULES["flap7"]
 
 
+@pytest.mark.parametrize("how", [{"sticky": 0.3}, {"latency": True}, {"flip": 0.05}, {"skip": 2}], ids=str)
+def test_disturbed_games_are_played_out_disturbed(how):
+    network, config = Erratic(), replace(EASY, **how)
+    expected, _ = played_out(network, config, 20, 3, 5, draws.GAPS_EXAM, 0.02)
+    scores = evaluate(policy(network), config, 20, 3, seed=5, epsilon=0.02)
+    assert scores.pipes.tolist() == expected
+    assert expected != played_out(network, EASY, 20, 3, 5, draws.GAPS_EXAM, 0.02)[0]
+
+
+def test_an_exam_may_be_disturbed_otherwise_than_the_training(folder):
+    scores, about = exam(folder, 6, 2, skip=2, sticky=0.5, latency=True, flip=0.125)
+    assert [about[name] for name in ("skip", "sticky", "latency", "flip")] == [2, 0.5, True, 0.125]
+    config = replace(load(folder).config, skip=2, sticky=0.5, latency=True, flip=0.125)
+    assert scores.pipes.tolist() == evaluate(load(folder), config, 6, 2).pipes.tolist()
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return trained(tmp_path_factory.mktemp("runs") / "a", rules="flap9", gap=200).folder
@@ -152,7 +171,8 @@ def test_an_exam_tells_what_it_is_of(folder):
     scores, about = exam(folder, 6, 2, seed=7, epsilon=0.5)
     assert (len(scores.pipes), scores.limit) == (6, 2)
     checkpoint = str(folder / "best.safetensors")
-    assert about == {"seed": 7, "epsilon": 0.5, "rules": "flap9", "gap": 200, "checkpoint": checkpoint}
+    expected = {"seed": 7, "epsilon": 0.5, "rules": "flap9", "gap": 200, "checkpoint": checkpoint}
+    assert about == expected | {"skip": 1, "sticky": 0.0, "latency": False, "flip": 0.0}
     _, about = exam(folder, 6, 2, rules="flap7", gap=150, device="cpu")
     assert (about["rules"], about["gap"]) == ("flap7", 150)
 
@@ -162,7 +182,7 @@ def test_an_exam_plays_the_games_of_its_seed_by_its_rules(monkeypatch):
     monkeypatch.setattr("vecflap.evaluate.load", lambda *_: bird)
     monkeypatch.setattr("vecflap.evaluate.best_of", lambda path: path)
     for seed, rules, gap in ((0, None, 230), (3, "flap7", 230), (0, None, 0)):
-        played = RULES[rules or "flap9"]._replace(gap=gap or 100)
+        played = Config(rules=rules or "flap9", gap=gap or 100)
         expected = evaluate(bird, played, 20, 3, seed=seed, epsilon=0.02).pipes
         scores, _ = exam("bird", 20, 3, seed=seed, rules=rules, gap=gap, epsilon=0.02)
         assert scores.pipes.tolist() == expected.tolist()
@@ -183,6 +203,9 @@ def test_an_exam_plays_the_games_of_its_seed_by_its_rules(monkeypatch):
         ({"epsilon": float("nan")}, "--epsilon nan"),
         ({"gap": 20}, "--gap 20 is not"),
         ({"gap": -1}, "--gap -1 is not"),
+        ({"sticky": 1.5}, "--sticky 1.5 is not a number from 0.0 to 1.0"),
+        ({"flip": 0.6}, "--flip 0.6"),
+        ({"skip": -1}, "--skip -1"),
         ({"rules": "flap8"}, "--rules flap8 is none of: flap7, flap9"),
         ({"device": "tpu"}, "--device tpu is none of"),
     ],

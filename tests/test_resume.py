@@ -17,6 +17,9 @@ from vecflap.run import Outcome, Run, View
 LONG = {
     "steps": 4_240,
     "gap": 230,
+    "sticky": 0.1,
+    "latency": True,
+    "flip": 0.001,
     "steps_per_update": 4,
     "eps_start": 1.0,
     "eps_end": 0.1,

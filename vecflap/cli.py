@@ -34,6 +34,14 @@ class Eval:
     """Other rules than those of the run."""
     gap: int = 0
     """Another gap than the run's, in pixels; 0: the run's."""
+    skip: int = 0
+    """Frames played with the same action; 0: as in training."""
+    sticky: float | None = None
+    """Chance that a game repeats its last action instead of the bird's; default: as in training."""
+    latency: bool | None = None
+    """Play every action one step late; default: as in training."""
+    flip: float | None = None
+    """Chance of every pixel to be shown inverted; default: as in training."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ... or auto."""
     json: bool = False
@@ -55,7 +63,7 @@ class Watch:
     frames: int = 0
     """Stop after this many frames; 0: go on until Ctrl-C, or for --save 300."""
     fps: float = 0.0
-    """Frames a second; 0: the game's own, 60 for flap7 and 30 for flap9."""
+    """Frames a second; 0: the game's own, 60 for flap7, 30 for others."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +195,10 @@ def eval_(command: Eval) -> int:
         epsilon=command.epsilon,
         rules=command.rules,
         gap=command.gap,
+        skip=command.skip,
+        sticky=command.sticky,
+        latency=command.latency,
+        flip=command.flip,
         device=command.device,
     )
     values = scores.summary() | about

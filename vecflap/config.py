@@ -26,6 +26,14 @@ class Config:
     """Height of the gaps in pixels, 40 or more; 0: that of the rules, which is 100 in the original."""
     envs: int = 64
     """Games played at a time."""
+    skip: int = 1
+    """Frames played with the same action: a step."""
+    sticky: float = 0.0
+    """Chance that a game repeats its last action instead of the one it is given."""
+    latency: bool = False
+    """Play every action one step late."""
+    flip: float = 0.0
+    """Chance of every pixel to be shown inverted."""
     seed: int = 0
     """Everything random follows from it."""
 
@@ -41,7 +49,8 @@ class Config:
 
     # How long
     steps: int = 1_000_000
-    """Stop after this many steps, a step being one frame of one game. Schedules do not depend on it."""
+    """Stop after this many steps, a step being one frame of one game, or --skip of them. Schedules do not
+    depend on it."""
     until: Literal["good", "solved", "steps"] = "good"
     """good: stop as soon as 90 of 100 games of a test get to its limit of pipes; solved: all of them;
     steps: go on to the end."""
@@ -194,6 +203,9 @@ MANY = 2**31 - 1  # draws choose among fewer than this; far above what fits in m
 RANGES: dict[str, tuple[float, float]] = {
     "gap": (0, 230),  # 170 + 230 px still end above the ground
     "envs": (1, 1_048_576),
+    "skip": (1, 100),
+    "sticky": (0.0, 1.0),
+    "flip": (0.0, 0.5),
     "seed": (0, 2**63 - 1),
     "threads": (0, 4096),
     "steps": (1, 10**15),

@@ -245,3 +245,7 @@ def show_exam(values: dict[str, Any]) -> None:
     console.print(
         f"pipes passed by the bird, {random}; games of exam seed {values['seed']}, gap {values['gap']}"
     )
+    disturbed = {"skip": values["skip"] - 1, "sticky": values["sticky"], "latency": values["latency"]}
+    disturbed |= {"flip": values["flip"]}
+    if any(disturbed.values()):
+        console.print("disturbed: " + ", ".join(f"{n} {values[n]}" for n, on in disturbed.items() if on))

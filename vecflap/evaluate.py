@@ -11,6 +11,7 @@ from torch import nn
 from vecflap import draws
 from vecflap.checkpoint import best_of, load_weights
 from vecflap.config import FRAMES, RANGES, Config, RulesName, check_range
+from vecflap.disturb import Disturb
 from vecflap.dqn import GREEDY, choose, explore, fill, find_device, make_network
 from vecflap.replay import Replay
 from vecflap.rules import RULES, Rules
@@ -21,6 +22,12 @@ def rules_of(config: Config) -> Rules:
     """The rules that a config's games are played by."""
     rules = RULES[config.rules]
     return rules._replace(gap=config.gap) if config.gap else rules
+
+
+def games_of(config: Config, envs: int, seed: int, **options: Any) -> VecFlap:
+    """The games that a config says, disturbances included. options: further ones of VecFlap."""
+    disturb = Disturb(config.sticky, config.latency, config.flip)
+    return VecFlap(envs, rules_of(config), seed, skip=config.skip, disturb=disturb, **options)
 
 
 class Policy(NamedTuple):
@@ -62,11 +69,15 @@ def exam(
     epsilon: float = 0.0,
     rules: RulesName | None = None,
     gap: int = 0,
+    skip: int = 0,
+    sticky: float | None = None,
+    latency: bool | None = None,
+    flip: float | None = None,
     device: str = "auto",
 ) -> "tuple[Scores, dict[str, Any]]":
     """Play held-out games with a run's best policy. Returns the scores, and what they are of.
 
-    rules, gap: others than those of the run, if not None or 0.
+    rules, gap, skip, sticky, latency, flip: others than those of the run, if not None or 0; see Config.
     """
     check_range("games", games, *RANGES["test_games"])
     check_range("pipes", pipes, *RANGES["test_pipes"])
@@ -74,10 +85,13 @@ def exam(
     check_range("epsilon", epsilon, 0.0, 1.0)
     policy = load(path, device)
     torch.set_num_threads(policy.config.threads or 1)
-    played = replace(policy.config, rules=rules or policy.config.rules, gap=gap or policy.config.gap)
-    scores = evaluate(policy, rules_of(played), games, pipes, seed=seed, epsilon=epsilon)
+    asked = {"rules": rules, "gap": gap or None, "skip": skip or None}
+    asked |= {"sticky": sticky, "latency": latency, "flip": flip}
+    played = replace(policy.config, **{name: value for name, value in asked.items() if value is not None})
+    scores = evaluate(policy, played, games, pipes, seed=seed, epsilon=epsilon)
     about = {"seed": seed, "epsilon": epsilon, "rules": played.rules, "gap": rules_of(played).gap}
-    return scores, about | {"checkpoint": str(best_of(path))}
+    about["checkpoint"] = str(best_of(path))
+    return scores, about | {name: played[name] for name in ("skip", "sticky", "latency", "flip")}
 
 
 class Scores(NamedTuple):
@@ -113,7 +127,7 @@ class Scores(NamedTuple):
 @torch.inference_mode()
 def evaluate(
     policy: Policy,
-    rules: Rules,
+    config: Config,
     games: int,
     pipes: int,
     *,
@@ -123,11 +137,12 @@ def evaluate(
 ) -> Scores:
     """Play `games` games at once, each until its bird dies or has passed `pipes` pipes.
 
+    config:  of the games: rules and disturbances.
     epsilon: share of actions that are random, a fair coin each.
     purpose: GAPS_EXAM or GAPS_SELECT of draws.py: training plays neither.
     """
     device = next(policy.network.parameters()).device
-    sim = VecFlap(games, rules, seed, purpose=purpose)
+    sim = games_of(config, games, seed, purpose=purpose)
     stacks = Replay(FRAMES + 1, games, frames=FRAMES, device=device)  # stacks are rebuilt as in training
     forced = torch.empty(games, dtype=torch.uint8)
     passed = np.zeros(games, np.int32)

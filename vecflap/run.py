@@ -16,10 +16,9 @@ from vecflap import draws
 from vecflap.checkpoint import load_checkpoint, load_weights, save_checkpoint, write_atomically
 from vecflap.config import FRAMES, Config
 from vecflap.dqn import Learner, part
-from vecflap.evaluate import Policy, evaluate, rules_of
+from vecflap.evaluate import Policy, evaluate, games_of
 from vecflap.folder import check_resumed, create, differences, settle
 from vecflap.replay import Replay
-from vecflap.sim import VecFlap
 
 RECENT = 100
 """Ended games that the shown scores are about."""
@@ -94,8 +93,7 @@ class Run:
         torch.set_num_threads(config.threads)
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)  # so that events are recorded on its stream
-        self.rules = rules_of(config)
-        self.sim = VecFlap(config.envs, self.rules, config.seed, pin=self.device.type == "cuda")
+        self.sim = games_of(config, config.envs, config.seed, pin=self.device.type == "cuda")
         self.replay = Replay(
             config.rows,
             config.envs,
@@ -188,7 +186,7 @@ class Run:
         policy = Policy(self.learner.online, config)
         ours = {"seed": config.seed, "purpose": draws.GAPS_SELECT}
         self.view.doing(f"{config.eval_games} games to {config.eval_pipes} pipes ...")
-        scores = evaluate(policy, self.rules, config.eval_games, config.eval_pipes, **ours)
+        scores = evaluate(policy, config, config.eval_games, config.eval_pipes, **ours)
         values = {
             "step": self.step,
             "seconds": round(self.seconds, 2),
@@ -197,7 +195,7 @@ class Run:
         }
         if scores.survived == 1.0:
             self.view.doing(f"{config.test_games} games to {config.test_pipes} ...")
-            scores = evaluate(policy, self.rules, config.test_games, config.test_pipes, **ours)
+            scores = evaluate(policy, config, config.test_games, config.test_pipes, **ours)
             values |= {"test": scores.mean, "test_survived": scores.survived}
             progress.survived = max(progress.survived, scores.survived)
         if scores.mean >= progress.best:

@@ -14,7 +14,7 @@ from vecflap.render import SIZE
 from vecflap.sim import VecFlap
 
 KINDS = ("stack", "packed", "packed_stack", "features")
-Finals = tuple[np.ndarray, np.ndarray]
+Ended = tuple[np.ndarray, np.ndarray]
 """Games that ended, int64 [K], and what their players saw last, [K, ...]."""
 
 
@@ -35,7 +35,8 @@ def play_to_crash(rows, games, act, ranges, seed, purpose, stream):
 class Shown:
     """N games and what is shown of them, which is one of KINDS.
 
-    final_rows: int32 [K, 16], of the games that the latest step ended: their states at the end.
+    obs:        [N, ...], what players see; it stays as it is until the step after the next
+    final_rows: int32 [K, 16], of the games that the latest step ended, their states at the end
     """
 
     def __init__(self, sim: VecFlap, kind: str, frames: int) -> None:
@@ -48,33 +49,36 @@ class Shown:
         if frames < 1:
             raise ValueError(f"frames={frames}: a stack has at least one.")
         self.sim, self.kind = sim, kind
+        self.term, self.final = sim.term.numpy().view(bool), sim.final.numpy()
+        self.tells_ends = kind == "features" or sim.envs == 1
         depth = {"packed": 1, "features": 0}.get(kind, frames)
         self.stacks = [np.zeros((sim.envs, depth, SIZE), np.int64) for _ in range(2)]  # the latest first
-        self.shown = [self._expanded(stack, sim.rows) for stack in self.stacks]  # the same, as players see it
-        self.final_rows = sim.rows[:0]
+        self.seen = [self._expanded(stack, sim.rows) for stack in self.stacks]
+        self.obs, self.final_rows = self.seen[0], sim.rows[:0]
         self._bind()
 
-    def play(self, act: Any) -> Finals:
-        """Step all games; `see` tells what comes of it. Returns those that crashed.
+    def play(self, act: Any) -> Ended:
+        """Step all games; `show` is to follow. Returns those that crashed.
 
         ValueError for what is no action, with the games as they were.
         """
-        rows = self.sim.rows.copy()
+        rows = self.sim.rows.copy() if self.tells_ends else self.sim.rows
         self._turn()
         try:
             self.sim.step(act)
         except ValueError:
             self._turn()
             raise
-        crashed = self.sim.term.numpy().nonzero()[0]
-        self.final_rows = rows[crashed]
-        finals = self._finals(crashed) if len(crashed) else self.shown[0][:0]
-        if self.stacks[0].shape[1] > 1:
+        crashed = self.term.nonzero()[0]
+        if self.tells_ends:
+            self._play_to_crash(rows[crashed], crashed)
+        finals = self._finals(crashed) if len(crashed) else self.obs[:0]
+        if self.kind in ("stack", "packed_stack"):
             np.copyto(*self.stacks)
             views.push(self.sim.frame, self.sim.age, self.stacks[0])
         return crashed, finals
 
-    def cut(self, games: np.ndarray) -> Finals:
+    def cut(self, games: np.ndarray) -> Ended:
         """End the episodes of some games, int64 [K], that the latest step did not end. Returns them."""
         rows = self.sim.rows[games]
         finals = self._expanded(self.stacks[0][games], rows)
@@ -86,7 +90,7 @@ class Shown:
         return games, finals
 
     def restart(self, which: np.ndarray | None = None, seed: int | None = None) -> None:
-        """Begin episodes of all games, or of those where bool [N] `which` is true.
+        """Begin episodes of all games, or of those where bool [N] `which` is true; `show` is to follow.
 
         seed: go on with another seed. What was seen before is then overwritten.
         """
@@ -101,19 +105,20 @@ class Shown:
             self.sim.draw()
         self._begin(slice(None) if which is None else which)
 
-    def see(self) -> np.ndarray:
-        """[N, ...]: what players see now. It stays as it is until the step after the next."""
-        self.shown[0] = self._expanded(self.stacks[0], self.sim.rows, self.shown[0])
-        return self.shown[0]
+    def show(self) -> np.ndarray:
+        """obs, after what was played."""
+        self.obs = self._expanded(self.stacks[0], self.sim.rows, self.seen[0])
+        return self.obs
 
     def _turn(self) -> None:
         """Let the next step write where the step before the last one did."""
-        for both in (self.stacks, self.shown, self._bound):
-            both.reverse()
+        self.stacks.reverse()
+        self.seen.reverse()
+        self._bound.reverse()
         self.sim.frame, self.sim._arguments = self._bound[0]
 
     def _bind(self) -> None:
-        """Prepare what `_turn` switches: binding at every step would copy the frames."""
+        """Prepare what `_turn` switches: to bind at every step would copy the frames."""
         self._bound: list[tuple] = []
         for stack in reversed(self.stacks):
             if self.kind == "packed":
@@ -124,20 +129,23 @@ class Shown:
         """Fill the stacks of some games with their first frames."""
         self.stacks[0][which] = self.sim.frame.numpy()[which, None]
 
+    def _play_to_crash(self, rows: np.ndarray, crashed: np.ndarray) -> None:
+        sim = self.sim
+        play_to_crash(rows, crashed, sim.act.numpy(), sim.ranges, sim.seed, sim.purpose, sim.stream)
+        self.final_rows = rows
+
     def _finals(self, crashed: np.ndarray) -> np.ndarray:
         """[K, ...]: what the players of int64 [K] games saw at the crash."""
-        sim = self.sim
-        play_to_crash(
-            self.final_rows, crashed, sim.act.numpy(), sim.ranges, sim.seed, sim.purpose, sim.stream
-        )
-        stack = np.concatenate([self.stacks[1][crashed, 1:], sim.final.numpy()[crashed, None]], axis=1)
+        stack = self.final[crashed, None]
+        if self.stacks[0].shape[1] > 1:
+            stack = np.concatenate([self.stacks[1][crashed, 1:], stack], axis=1)
         return self._expanded(stack, self.final_rows)
 
     def _expanded(self, stack: np.ndarray, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """[K, ...]: what is seen of K games: the bytes of packed stacks, or else what is written to `out`."""
+        """[K, ...]: what is seen of K games, in `out` if given: for packed stacks, their bytes."""
         if self.kind in ("packed", "packed_stack"):
             seen = stack[:, 0] if self.kind == "packed" else stack
-            return seen.view(np.uint8).reshape(*seen.shape, SIZE // 8)
+            return seen.view(np.uint8).reshape(*seen.shape, SIZE // 8) if out is None else out
         if self.kind == "stack":
             out = np.empty((*stack.shape, SIZE), np.uint8) if out is None else out
             views.unpack(stack, out)

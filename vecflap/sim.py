@@ -36,7 +36,8 @@ def play(games, ranges, act, frame, final, age, rew, term, score, skip, gaps, fi
     """Play and draw one frame of games first..end-1; the arguments are those of `play_all`."""
     for i in range(first, end):
         g = games[i]
-        reward, crash, left = 0, 0, skip
+        reward, crash = physics.advance(g, i, act[i], ranges[i], gaps)
+        left = skip - 1
         while left > 0 and not crash:
             one, crash = physics.advance(g, i, act[i], ranges[i], gaps)
             reward = one if crash else reward | one

@@ -17,7 +17,7 @@ from rich.text import Text
 from vecflap import draws
 from vecflap.config import FRAMES, RANGES, check_range
 from vecflap.dqn import choose
-from vecflap.evaluate import Policy, load, rules_of
+from vecflap.evaluate import Policy, games_of, load
 from vecflap.picture import paint
 from vecflap.render import braille
 from vecflap.replay import Replay
@@ -82,7 +82,7 @@ def newest_run() -> Path:
 
 def play(policy: Policy, seed: int) -> Iterator[Scene]:
     """One game after the other, frame by frame, without end."""
-    sim = VecFlap(1, rules_of(policy.config), seed, purpose=draws.GAPS_EXAM)
+    sim = games_of(policy.config, 1, seed, purpose=draws.GAPS_EXAM)
     stacks = Replay(FRAMES + 1, 1, frames=FRAMES)
     best = 0
     yield Scene(sim, (0.0, 0.0), False, best)
