@@ -36,7 +36,7 @@ from rich.progress import Progress
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("physics", "render")
 ARGUED = ROOT / "tests" / "equivalent_mutants.toml"
-FAST = ("physics", "render", "views", "collision", "players", "traces", "sim")
+FAST = ("physics", "render", "rules", "collision", "traces", "sim", "views", "players")
 """The tests that a mutant faces, those named like its file first; what does not exist is left out."""
 LAST = ("random_games", "number_of_games", "number_of_threads")
 """Words in the names of slow tests: they come after all others."""

@@ -384,6 +384,24 @@ def test_a_damaged_state_is_refused():
     assert torch.equal(sim.state_dict()["games"], good)
 
 
+def test_a_state_at_the_edge_of_what_can_be_is_taken():
+    sim = VecFlap(4)
+    g, nothing_behind = sim.games, (7, 7, -32768)
+    g.bird_y[:], g.wing_cycle[:], g.age[:], g.score[:] = (0, 380, 0, 380), (0, 3, 0, 3), 0, 0
+    g.pipe_x[:], g.gap_y[:], g.gap[:] = (200, 344, 0), nothing_behind, (0, 0, 404 - 7, 100)
+    other = VecFlap(4)
+    other.load_state_dict(sim.state_dict())
+    assert (other.rows == sim.rows).all()
+    g.gap[2] += 1
+    with pytest.raises(ValueError, match="damaged"):
+        other.load_state_dict(sim.state_dict())
+    g.gap[2], g.pipe_x[:, 0], g.gap_y[:] = 100, (5, 5, 5, 5), (0, 304, -1)
+    other.load_state_dict(sim.state_dict())
+    g.pipe_x[0, 0] = 4  # now there is a third pipe
+    with pytest.raises(ValueError, match="damaged"):
+        other.load_state_dict(sim.state_dict())
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="run on a machine with a CUDA device")
 def test_outputs_are_pinned_for_a_gpu():

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from vecflap.physics import RULES_VERSION
 
-FORMAT = 1
-"""Of the header and the names of the tensors."""
+FORMAT = 2
+"""Of the header, the names of the tensors and the columns of a game's row."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
