@@ -49,7 +49,7 @@ class Shown:
         if frames < 1:
             raise ValueError(f"frames={frames}: a stack has at least one.")
         self.sim, self.kind = sim, kind
-        self.term, self.final = sim.term.numpy().view(bool), sim.final.numpy()
+        self.term, self.age, self.final = sim.term.numpy().view(bool), sim.age.numpy(), sim.final.numpy()
         self.tells_ends = kind == "features" or sim.envs == 1
         depth = {"packed": 1, "features": 0}.get(kind, frames)
         self.stacks = [np.zeros((sim.envs, depth, SIZE), np.int64) for _ in range(2)]  # the latest first
@@ -74,8 +74,8 @@ class Shown:
             self._play_to_crash(rows[crashed], crashed)
         finals = self._finals(crashed) if len(crashed) else self.obs[:0]
         if self.kind in ("stack", "packed_stack"):
-            np.copyto(*self.stacks)
-            views.push(self.sim.frame, self.sim.age, self.stacks[0])
+            np.copyto(self.stacks[0], self.stacks[1])
+            views.push_all(self.sim.frame.numpy(), self.age, self.stacks[0])
         return crashed, finals
 
     def cut(self, games: np.ndarray) -> Ended:
@@ -98,7 +98,7 @@ class Shown:
             self.sim.restart(seed=seed)
             self._bind()
         self._turn()
-        np.copyto(*self.stacks)
+        np.copyto(self.stacks[0], self.stacks[1])
         if seed is None:
             self.sim.restart(which)
         else:
@@ -148,8 +148,8 @@ class Shown:
             return seen.view(np.uint8).reshape(*seen.shape, SIZE // 8) if out is None else out
         if self.kind == "stack":
             out = np.empty((*stack.shape, SIZE), np.uint8) if out is None else out
-            views.unpack(stack, out)
+            views.spread_all(stack.reshape(-1), out.reshape(-1))
         else:
             out = np.empty((len(rows), views.FEATURES), np.float32) if out is None else out
-            views.features(rows, out)
+            views.features_all(rows, out)
         return out

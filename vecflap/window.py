@@ -33,7 +33,7 @@ class Window:
             raise NoWindow(f"{error}.") from None
 
     def show(self, picture: np.ndarray, fps: float) -> bool:
-        """Show uint8 [512, 288, 3], 1 / fps seconds after the one before. False, once the window is closed."""
+        """Show uint8 [512, 288, 3], 1 / fps seconds after the one before. False once the window is closed."""
         pygame = self.pygame
         if not pygame.display.get_init():
             return False
