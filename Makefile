@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: train test check bench clean
+.PHONY: train test check bench bench-peers mutants clean
 .DELETE_ON_ERROR:
 
 train: $(READY)  ## Train a bird with the defaults, into a fresh folder in runs/; ARGS="--seed 1" for more
@@ -21,8 +21,16 @@ check: $(READY)  ## Lint and check types
 bench: $(READY)  ## Measure this machine
 	@$(BIN)/python -m pytest bench/ --benchmark-only $(ARGS)
 
+bench-peers:  ## Measure other systems beside this one, in an environment of their own (some GB), in about 10 minutes
+	@$(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@.venv-peers/bin/python bench/peers.py --install $(ARGS)
+
+mutants: $(READY)  ## Break the rules and the pictures in every place, one at a time: the tests must notice (1 to 2 hours)
+	@$(BIN)/python tests/mutants.py --boundscheck --jobs 2 $(ARGS)
+
 clean:  ## Remove the virtual environment and caches, not the runs
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis .benchmarks
+	rm -rf .venv .venv-peers .pytest_cache .ruff_cache .mypy_cache .hypothesis .benchmarks
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vecflap needs Python 3.11 or newer: make PYTHON=python3.12 ...")'

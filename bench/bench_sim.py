@@ -60,7 +60,7 @@ def test_step_and_draw(benchmark, items, rules, envs, threads, in_step):
             sim.act ^= torch.from_numpy((rng.random(envs) < 0.05).astype(np.uint8))
         sim.step()
     benchmark.group = f"step+draw {rules} {envs}"
-    items(envs, "frame")
+    items(envs, "frame", threads=threads, in_step=in_step)
     benchmark.pedantic(sim.step, setup=decide, rounds=300 if envs < 10_000 else 60)
     frames = sim.frame.numpy()
     assert sim.games.score.mean() > 2, "the player dies?"
@@ -73,6 +73,6 @@ def test_floor_fill_512_bytes(benchmark, items, rules, envs):
     """The alternative to playing and drawing: only writing as many bytes."""
     frame = np.zeros((envs, 64), np.int64)
     benchmark.group = f"step+draw {rules} {envs}"
-    items(envs, "frame", alternative=True)
+    items(envs, "frame", alternative=True, threads=0, in_step=True)
     benchmark.pedantic(fill, args=(frame, -1), warmup_rounds=2, rounds=100)
     assert (frame == -1).all()

@@ -26,9 +26,9 @@ def pytest_terminal_summary(terminalreporter, config):
 
 @pytest.fixture
 def items(benchmark):
-    """Say what a benchmark counts: items(64, "frame")."""
+    """Say what a benchmark counts: items(64, "frame"), and what else its results should tell."""
 
-    def say(count, item, alternative=False):
-        benchmark.extra_info.update(items=count, item=item, alternative=alternative)
+    def say(count, item, alternative=False, **more):
+        benchmark.extra_info.update(items=count, item=item, alternative=alternative, **more)
 
     return say

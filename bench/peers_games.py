@@ -5,6 +5,7 @@ A function of GAMES makes games and returns two functions: choose() -> actions o
 """
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -86,7 +87,7 @@ def flappy_bird_sb3():
 
     games = DummyVecEnv([flappy_bird_with_pixels] * 8)
     games.seed(0)
-    seen = games.reset()
+    seen: Any = games.reset()
 
     def step(act):
         nonlocal seen

@@ -7,6 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+from peers import peers_table
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
 README = ROOT / "README.md"
@@ -32,22 +34,25 @@ def seeds_table(results):
     return "\n".join([*lines, "", f"`{results['command']}` on {machine_words(results['machine'])}."])
 
 
+KEY = ("rules", "envs", "threads", "in_step")
+
+
 def speed_table(results):
     """Frames per second of the simulator."""
-    rows = {
-        (b["params"]["rules"], b["params"]["envs"], b["params"].get("threads", 0)): b
-        for b in results["benchmarks"]
-        if "rules" in (b["params"] or {})
-    }
+    rows = {tuple((b["params"] | b["extra_info"])[key] for key in KEY): b for b in results["benchmarks"]}
 
     def rate(*key):
         b = rows.get(key)
         return b["extra_info"]["items"] / b["stats"]["median"] / 1e6 if b else None
 
-    lines = ["| | games | 1 thread | 2 threads | only writing 512 bytes |", "|---|---:|---:|---:|---:|"]
+    lines = [
+        "| | games | 1 thread | out of step | 2 threads | out of step | only writing 512 bytes |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
     for rules in ("flap7", "flap9"):
-        for envs in (64, 1024, 65_536):
-            cells = [rate(rules, envs, threads) for threads in (1, 2, 0)]
+        for envs in (1, 64, 1024, 4096, 65_536):
+            played = [rate(rules, envs, threads, in_step) for threads in (1, 2) for in_step in (True, False)]
+            cells = [*played, rate(rules, envs, 0, True)]
             texts = ["-" if cell is None else f"{cell:.1f} M/s" for cell in cells]
             lines.append(f"| {rules} | {envs:,} | " + " | ".join(texts) + " |")
     cpu = results["machine_info"]["cpu"]["brand_raw"]
@@ -55,7 +60,7 @@ def speed_table(results):
     return "\n".join([*lines, "", f"`{command}` on {cpu}, medians."])
 
 
-TABLES = {"seeds-flap7": seeds_table, "sim": speed_table}
+TABLES = {"seeds-flap7": seeds_table, "sim": speed_table, "peers": peers_table}
 
 
 def with_tables(text):

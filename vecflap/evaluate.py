@@ -85,11 +85,11 @@ def exam(
     check_range("epsilon", epsilon, 0.0, 1.0)
     policy = load(path, device)
     torch.set_num_threads(policy.config.threads or 1)
-    asked = {"rules": rules, "gap": gap or None, "skip": skip or None}
+    asked: dict[str, Any] = {"rules": rules, "gap": gap or None, "skip": skip or None}
     asked |= {"sticky": sticky, "latency": latency, "flip": flip}
     played = replace(policy.config, **{name: value for name, value in asked.items() if value is not None})
     scores = evaluate(policy, played, games, pipes, seed=seed, epsilon=epsilon)
-    about = {"seed": seed, "epsilon": epsilon, "rules": played.rules, "gap": rules_of(played).gap}
+    about: dict[str, Any] = {"seed": seed, "epsilon": epsilon, "rules": played.rules, "gap": rules_of(played).gap}
     about["checkpoint"] = str(best_of(path))
     return scores, about | {name: played[name] for name in ("skip", "sticky", "latency", "flip")}
 
