@@ -75,6 +75,7 @@ def test_keys_broadcast_together():
 def test_purposes_are_never_renumbered_and_give_different_streams():
     purposes = {name: number for name, number in vars(draws).items() if name.isupper() and 0 < number < 100}
     names = "GAPS_TRAIN, GAPS_SELECT, GAPS_EXAM, EXPLORE, EXPLORE_EXAM, SAMPLE, WEIGHTS, RECORD"
+    names += ", STICKY, FLIP"
     assert ", ".join(sorted(purposes, key=purposes.get)) == names
     assert sorted(purposes.values()) == list(range(1, 9))
     numbers = np.array(list(purposes.values()))[:, None]

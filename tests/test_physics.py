@@ -186,11 +186,11 @@ def test_gaps_come_from_the_stream_where_there_is_one():
 
 
 def test_games_name_the_columns_of_the_rows():
-    rows = np.arange(32, dtype=np.int32).reshape(2, 16)
-    games = Games.of(rows)
+    state = np.arange(32, dtype=np.int32).reshape(2, 16).T
+    games = Games.of(state)
     assert [field.shape for field in games] == [
         (2, 3) if name in ("pipe_x", "gap_y") else (2,) for name in games._fields
     ]
     games.pipe_x[1, 2] = -5
-    assert (rows == -5).sum() == 1, "a copy, not a view"
+    assert (state == -5).sum() == 1, "a copy, not a view"
     assert len({int(column) for field in games for column in field[0].reshape(-1)}) == 16, "columns overlap"

@@ -23,10 +23,10 @@ draw_with_loops = render.drawing(render.compose_with_loops)
 
 
 @njit
-def draw_all_with_loops(rows, frame):
+def draw_all_with_loops(state, frame, plan):
     """Draw as processors without AVX-512 do."""
-    for i in range(len(rows)):
-        draw_with_loops(frame[i], rows[i])
+    for a in range(0, len(frame), render.BLOCK):
+        draw_with_loops(frame, state, plan, a, min(a + render.BLOCK, len(frame)))
 
 
 def assert_drawn_as_twin(rules: str | Rules, **fields) -> None:
@@ -39,7 +39,7 @@ def assert_drawn_as_twin(rules: str | Rules, **fields) -> None:
     sim.frame[:] = -1
     sim.draw()
     looped = np.full_like(sim.frame.numpy(), -1)
-    draw_all_with_loops(sim.rows, looped)
+    draw_all_with_loops(sim.state, looped, np.zeros(render.PLAN, np.int32))
     assert (looped == sim.frame.numpy()).all(), "loops and vectors differ"
     frames = pixels(looped)
     for i in range(sim.envs):

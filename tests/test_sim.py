@@ -14,6 +14,7 @@ from numba.core.runtime import _nrt_python, rtsys
 from twins import pixels, twin_of
 
 from vecflap import draws
+from vecflap.physics import DRAWS, Games
 from vecflap.rules import RULES
 from vecflap.sim import VecFlap
 
@@ -53,6 +54,7 @@ def test_a_game_is_the_same_whatever_the_number_of_games(rules, envs):
 def test_a_game_is_the_same_on_any_number_of_threads(envs, threads):
     one, many = VecFlap(envs, threads=1), VecFlap(envs)
     many.threads = threads  # also where the machine has fewer
+    many._point()
     assert one.threads == 1
     assert_same(played(one, 80), played(many, 80), envs)
 
@@ -261,6 +263,9 @@ def test_the_final_picture_is_the_one_at_the_crash(rules):
         for i in np.flatnonzero(sim.term.numpy()):
             twins[i].step(int(act[i]))
             assert (frames[i] == twins[i].crash["frame"]).all()
+            crash = Games.of(sim.crashes)
+            assert (crash.bird_y[i], crash.score[i]) == (twins[i].crash["bird_y"], twins[i].crash["score"])
+            assert crash.pipe_x[i, : crash.pipes[i]].tolist() == [x for x, _ in twins[i].crash["pipes"]]
             crashes += 1
     assert crashes > 20
     assert VecFlap(30).final.shape == (0, 64)
@@ -270,6 +275,7 @@ def test_the_final_picture_is_the_one_at_the_crash(rules):
 def test_an_asynchronous_step_is_a_step(threads):
     ours, theirs = VecFlap(600, seed=9), VecFlap(600, seed=9, threads=1)
     ours.threads = threads
+    ours._point()
     for t in range(40):
         act = flaps(600, t)
         ours.step_async(act)
@@ -318,6 +324,7 @@ from vecflap import VecFlap
 sims = [VecFlap(2000, seed=s) for s in (1, 1)]
 for sim in sims:
     sim.threads = 2
+    sim._point()
 
 def play(sim):
     for t in range(150):
@@ -342,7 +349,7 @@ def test_games_can_be_restarted_and_reseeded():
     sim.restart(which)
     assert (sim.rows[~which] == before[~which]).all()
     assert (sim.games.age[which] == 0).all()
-    assert (sim.games.draws[which] == before[which, 11] + 2).all(), "with gaps of their own"
+    assert (sim.games.draws[which] == before[which, DRAWS] + 2).all(), "with gaps of their own"
     assert (sim.age.numpy() == sim.games.age).all()
     sim.restart(seed=4)
     other = VecFlap(30, seed=4)
@@ -376,9 +383,9 @@ def test_nothing_is_allocated_by_a_step():
 def test_a_damaged_state_is_refused():
     sim = VecFlap(4)
     good = sim.state_dict()["games"]
-    for column, value in ((0, -1), (0, 381), (2, 4), (2, -1), (6, 400), (6, -1), (9, -1), (10, -1), (14, -1)):
+    for row, value in ((0, -1), (0, 381), (2, 4), (2, -1), (6, 400), (6, -1), (9, -1), (10, -1), (14, -1)):
         bad = good.clone()
-        bad[2, column] = value
+        bad[row, 2] = value
         with pytest.raises(ValueError, match="damaged"):
             sim.load_state_dict({"games": bad})
     assert torch.equal(sim.state_dict()["games"], good)

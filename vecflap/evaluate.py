@@ -89,8 +89,8 @@ def exam(
     asked |= {"sticky": sticky, "latency": latency, "flip": flip}
     played = replace(policy.config, **{name: value for name, value in asked.items() if value is not None})
     scores = evaluate(policy, played, games, pipes, seed=seed, epsilon=epsilon)
-    about: dict[str, Any] = {"seed": seed, "epsilon": epsilon, "rules": played.rules, "gap": rules_of(played).gap}
-    about["checkpoint"] = str(best_of(path))
+    about: dict[str, Any] = {"seed": seed, "epsilon": epsilon, "rules": played.rules}
+    about |= {"gap": rules_of(played).gap, "checkpoint": str(best_of(path))}
     return scores, about | {name: played[name] for name in ("skip", "sticky", "latency", "flip")}
 
 

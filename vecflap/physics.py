@@ -1,8 +1,10 @@
 """The rules of one game, frame by frame, in whole numbers: pixels and frames, y growing downward.
 
-The source of every rule is the original pygame program, replayed step by step in `tests/test_traces.py`. A
-game is one row of an int32 [N, 16] array, a cache line, whose columns are named below; `Games` is the same
-memory by name. The functions are compiled into the kernels of `sim.py` and know nothing of learning.
+The source of every rule is the original pygame program, replayed step by step in `tests/test_traces.py`. The
+state of N games is an int32 [16, N] array with a row for each number of a game, named below; `Games` is the
+same memory by name. A rule is a loop over neighbouring games, without a branch and over few arrays, so that
+the compiler plays eight or sixteen games with one instruction. The functions are compiled into the kernels of
+`sim.py` and know nothing of learning.
 """
 
 from typing import NamedTuple
@@ -30,16 +32,16 @@ APPEND_X = PIPE_SPEED + 1  # px: a pipe left of here has another one appended be
 SCORE_X = 48  # px: a pipe scores in the one frame that begins with it at 45..48, its middle behind the bird's
 MAX_PIPES = 3  # on the screen at any time
 
-# Columns of a game's row
+# Numbers of a game
 BIRD_Y, BIRD_VY, WING_CYCLE = range(3)
-PIPE_X, GAP_Y = 3, 6  # three columns each
+PIPE_X, GAP_Y = 3, 6  # three numbers each
 SCORE, AGE, DRAWS = range(9, 12)
 FLAP_VY, GRAVITY, GAP, SCORE_FROM = range(12, 16)
-COLUMNS = 16
+NUMBERS = 16
 
 
 class Games(NamedTuple):
-    """The whole state of N games, as views of one int32 [N, 16] array."""
+    """The whole state of N games, as views of one int32 [16, N] array."""
 
     bird_y: np.ndarray  # int32 [N] px, top of the bird's box
     bird_vy: np.ndarray  # int32 [N] px/frame
@@ -55,10 +57,10 @@ class Games(NamedTuple):
     score_from: np.ndarray  # int32 [N] what the drawn score began at; -1: none is drawn
 
     @classmethod
-    def of(cls, rows: np.ndarray) -> "Games":
-        """Names for the columns of int32 [N, 16] rows. A view: nothing is copied."""
-        one = {name: rows[:, column] for name, column in zip(cls._fields, _FIRST_COLUMN, strict=True)}
-        one["pipe_x"], one["gap_y"] = rows[:, PIPE_X : PIPE_X + 3], rows[:, GAP_Y : GAP_Y + 3]
+    def of(cls, state: np.ndarray) -> "Games":
+        """Names for the rows of an int32 [16, N] state. A view: nothing is copied."""
+        one = {name: state[row] for name, row in zip(cls._fields, _FIRST_ROW, strict=True)}
+        one["pipe_x"], one["gap_y"] = state[PIPE_X : PIPE_X + 3].T, state[GAP_Y : GAP_Y + 3].T
         return cls(**one)
 
     @property
@@ -73,7 +75,7 @@ class Games(NamedTuple):
         return np.where(self.age < WING_FRAMES, shapes.UP, np.where(last & 1, shapes.MID, last))
 
 
-_FIRST_COLUMN = (
+_FIRST_ROW = (
     *(BIRD_Y, BIRD_VY, WING_CYCLE, PIPE_X, GAP_Y, SCORE, AGE, DRAWS),
     *(FLAP_VY, GRAVITY, GAP, SCORE_FROM),
 )
@@ -95,6 +97,7 @@ class Gaps(NamedTuple):
 
 
 NO_STREAM = np.zeros(0, np.uint8)
+APPENDED, DROPPED = 1, 2  # what became of a game's pipes in a frame
 
 
 TOUCH_X = BIRD_X - shapes.PIPE_WIDTH + 1  # px: the leftmost pipe whose box shares a column with the bird's
@@ -103,10 +106,10 @@ FAR = 9999  # px, further than anything
 
 
 def bird_spans() -> np.ndarray:
-    """int32 [3, 86, 4]: what of the bird is over a pipe, by (wing, pipe x - 6): first and past-last row with
-    a solid pixel in the columns of the lip, and in those of the body; FAR, -FAR where there is none, as in
-    the last."""
-    spans = np.full((3, TOUCHING + 1, 4), (FAR, -FAR, FAR, -FAR), np.int32)
+    """int64 [3 * 86]: what of the bird is over a pipe, by (wing, pipe x - 6): first and past-last row with a
+    solid pixel in the columns of the lip, and in those of the body, 16 bits each, from the lowest; FAR, -FAR
+    where there is none, as in the last place of each wing."""
+    spans = np.full((3, TOUCHING + 1, 4), (FAR, -FAR, FAR, -FAR), np.int16)
     for wing, shape in enumerate(shapes.BIRDS):
         bird = shapes.solid(shape, shapes.BIRD_WIDTH)
         for touch in range(TOUCHING):
@@ -117,15 +120,16 @@ def bird_spans() -> np.ndarray:
                 if len(rows):
                     assert len(rows) == rows[-1] - rows[0] + 1, "a span must have no hole"
                     spans[wing, touch, 2 * part : 2 * part + 2] = rows[0], rows[-1] + 1
-    return spans
+    return spans.astype("<i2").view("<i8").astype(np.int64).reshape(-1)
 
 
 SPANS = bird_spans()
 
 
-def are_possible(rows: np.ndarray) -> bool:
-    """Whether int32 [N, 16] rows hold numbers that tables can be looked up by, as those of played games."""
-    g = Games.of(rows)
+def are_possible(state: np.ndarray) -> bool:
+    """Whether an int32 [16, N] state holds numbers that tables can be looked up by, as those of played
+    games."""
+    g = Games.of(state)
     tops = np.where(np.arange(MAX_PIPES) < g.pipes[:, None], g.gap_y, 0)
     return bool(
         ((g.bird_y >= 0) & (g.bird_y <= LOWEST_Y)).all()
@@ -135,10 +139,10 @@ def are_possible(rows: np.ndarray) -> bool:
 
 
 @inlined
-def draw_gap(g, i, ranges, gaps):
+def draw_gap(state, i, ranges, gaps):
     """The top of the next gap of game i."""
-    count = g[DRAWS]
-    g[DRAWS] = count + 1
+    count = state[DRAWS, i]
+    state[DRAWS, i] = count + 1
     if gaps.stream.size > 0:
         place = np.int64(gaps.stream[count])
     else:
@@ -147,70 +151,59 @@ def draw_gap(g, i, ranges, gaps):
 
 
 @inlined
-def drawn(g, i, ranges, low, gaps):
+def drawn(state, i, ranges, low, gaps):
     """A number of game i's next episode: one of ranges[low + 1] from ranges[low] on."""
     if ranges[low + 1] == 1:
         return np.int64(ranges[low])
-    return ranges[low] + draws.below(
-        draws.draw(gaps.seed, gaps.purpose, i, g[DRAWS], 1 + low), ranges[low + 1]
-    )
+    bits = draws.draw(gaps.seed, gaps.purpose, i, state[DRAWS, i], 1 + low)
+    return ranges[low] + draws.below(bits, ranges[low + 1])
 
 
 @inlined
-def restart(g, i, ranges, gaps):
+def restart(state, i, ranges, gaps):
     """Begin an episode of game i. The wing shows up again, but its cycle goes on where it was.
 
-    ranges: int32 [12], the game's rules, see rules.Rules.row.
+    state: int32 [16, N], in and out. ranges: int32 [12], in, the game's rules, see rules.Rules.row.
     """
-    g[FLAP_VY] = drawn(g, i, ranges, FLAPS, gaps)
-    g[GRAVITY] = drawn(g, i, ranges, GRAVITIES, gaps)
-    g[GAP] = drawn(g, i, ranges, GAPS, gaps)
-    g[SCORE_FROM] = drawn(g, i, ranges, FIRST_SCORES, gaps) if ranges[DRAWN] else -1
-    g[SCORE] = 0
-    g[BIRD_Y] = START_Y
-    g[BIRD_VY] = 0
+    state[FLAP_VY, i] = drawn(state, i, ranges, FLAPS, gaps)
+    state[GRAVITY, i] = drawn(state, i, ranges, GRAVITIES, gaps)
+    state[GAP, i] = drawn(state, i, ranges, GAPS, gaps)
+    state[SCORE_FROM, i] = drawn(state, i, ranges, FIRST_SCORES, gaps) if ranges[DRAWN] else -1
+    state[SCORE, i] = 0
+    state[BIRD_Y, i] = START_Y
+    state[BIRD_VY, i] = 0
     for p in range(2):
-        g[PIPE_X + p] = PIPE_START_X[p]
-        g[GAP_Y + p] = draw_gap(g, i, ranges, gaps)
-    g[AGE] = 0
+        state[PIPE_X + p, i] = PIPE_START_X[p]
+        state[GAP_Y + p, i] = draw_gap(state, i, ranges, gaps)
+    state[AGE, i] = 0
 
 
 @inlined
-def wing(g):
+def wing(cycle, age):
     """The wing's picture: the latest of the endless cycle up, mid, down, mid, or up until its first beat."""
-    last = (g[WING_CYCLE] - 1) & 3
+    last = (cycle - 1) & 3
     last = shapes.MID if last & 1 else last
-    return shapes.UP if g[AGE] < WING_FRAMES else last
+    return shapes.UP if age < WING_FRAMES else last
 
 
 @inlined
 def fall(y, vy, flap, flap_vy, gravity):
-    """Move the bird by one frame. A flap sets its speed; the ceiling is not a crash. Returns (y, vy)."""
-    vy = flap_vy if flap else min(vy + gravity, MAX_VY)
+    """Move a bird by one frame. A flap sets its speed; the ceiling is not a crash. Returns (y, vy)."""
+    falling = min(vy + gravity, MAX_VY)
+    vy = flap_vy if flap else falling
     return min(max(y + vy, 0), LOWEST_Y), vy
 
 
 @inlined
-def move_pipes(g, i, ranges, gaps):
-    """Move the pipes by one frame; append one when the first is about to leave, drop it once it has left."""
-    x0, x1, x2 = g[PIPE_X] - PIPE_SPEED, g[PIPE_X + 1] - PIPE_SPEED, g[PIPE_X + 2] - PIPE_SPEED
-    if 0 < x0 < APPEND_X:
-        x2 = PIPE_APPEND_X
-        g[GAP_Y + 2] = draw_gap(g, i, ranges, gaps)
-    elif x0 < -shapes.PIPE_WIDTH:
-        x0, x1 = x1, x2
-        g[GAP_Y], g[GAP_Y + 1] = g[GAP_Y + 1], g[GAP_Y + 2]
-    g[PIPE_X], g[PIPE_X + 1], g[PIPE_X + 2] = x0, x1, x2
-
-
-@inlined
 def crashed(y, wing, pipe_x, gap_y, gap):
-    """Whether the bird is on the ground, or a solid pixel of it on one of the first pipe's.
+    """Whether a bird is on the ground, or a solid pixel of it on one of the first pipe's.
 
     Pipes are 144 px or more apart, so the first one is the only one that can reach the bird.
     """
-    span = SPANS[wing, min(np.uint32(pipe_x - TOUCH_X), np.uint32(TOUCHING))]  # out of reach left or right
-    lip_top, lip_end, body_top, body_end = y + span[0], y + span[1], y + span[2], y + span[3]
+    touch = min(np.uint32(pipe_x - TOUCH_X), np.uint32(TOUCHING))  # the last: out of reach, left or right
+    span = SPANS[np.uint32(wing * (TOUCHING + 1)) + touch]
+    lip_top, lip_end = y + np.int16(span), y + np.int16(span >> 16)
+    body_top, body_end = y + np.int16(span >> 32), y + np.int16(span >> 48)
     bottom = gap_y + gap
     return (
         (y + shapes.BIRD_HEIGHT >= GROUND_Y)
@@ -222,22 +215,87 @@ def crashed(y, wing, pipe_x, gap_y, gap):
 
 
 @inlined
-def advance(g, i, flap, ranges, gaps):
-    """Play one frame of game i, in the original's order, up to the crash: `restart` it then.
+def count_pipes(pipe_x, score, rew, shown):
+    """Count a pipe in the one frame that begins with its middle behind the bird's: rew 1, else 0."""
+    for i in range(len(pipe_x)):
+        passed = (SCORE_X - PIPE_SPEED < pipe_x[i]) & (pipe_x[i] <= SCORE_X)
+        score[i] += passed
+        rew[i] = passed
+        shown[i] = score[i]
 
-    g:      int32 [16], the game's row, updated in place.
-    i:      the game's number: the key of its gaps.
-    flap:   uint8, 1 = flap, 0 = glide.
-    ranges: int32 [12], the game's rules, see rules.Rules.row.
 
-    Returns (rew, term): -1 crash, +1 pipe passed, 0 otherwise; 1 if the bird crashed. A pipe passed on the
-    frame of the crash counts in the score, though the reward is -1.
+@inlined
+def beat_wings(age, cycle):
+    """Show the next picture of the wings every third frame of an episode."""
+    for i in range(len(age)):
+        age[i] += 1
+        cycle[i] = (cycle[i] + (age[i] % WING_FRAMES == 0)) & 3
+
+
+@inlined
+def move_birds(y, vy, flap_vy, gravity, act):
+    """Let the birds fall or flap."""
+    for i in range(len(y)):
+        y[i], vy[i] = fall(y[i], vy[i], act[i], flap_vy[i], gravity[i])
+
+
+@inlined
+def move_pipes(x_0, x_1, x_2, moved):
+    """Move the pipes; append one when the first is about to leave, drop it once it has left."""
+    for i in range(len(x_0)):
+        first, second, third = x_0[i] - PIPE_SPEED, x_1[i] - PIPE_SPEED, x_2[i] - PIPE_SPEED
+        appended, dropped = (first > 0) & (first < APPEND_X), first < -shapes.PIPE_WIDTH
+        third = PIPE_APPEND_X if appended else third
+        x_0[i] = second if dropped else first
+        x_1[i] = third if dropped else second
+        x_2[i] = third
+        moved[i] = APPENDED * appended + DROPPED * dropped
+
+
+@inlined
+def drop_gaps(top_0, top_1, top_2, moved):
+    """Let the gaps move up behind a pipe that was dropped."""
+    for i in range(len(top_0)):
+        dropped = moved[i] == DROPPED
+        first, second, third = top_0[i], top_1[i], top_2[i]
+        top_0[i] = second if dropped else first
+        top_1[i] = third if dropped else second
+
+
+@inlined
+def find_crashes(y, cycle, age, pipe_x, gap_y, gap, term):
+    """Whether the birds have crashed."""
+    for i in range(len(y)):
+        term[i] = crashed(y[i], wing(cycle[i], age[i]), pipe_x[i], gap_y[i], gap[i])
+
+
+@inlined
+def punish_crashes(term, rew):
+    """A crash costs -1, whatever was passed in its frame."""
+    for i in range(len(term)):
+        rew[i] = -1 if term[i] else rew[i]
+
+
+@inlined
+def advance(state, act, rew, term, score, moved, ranges, gaps, a, b):
+    """Play one frame of games a..b-1, in the original's order, up to the crash: `restart` those then.
+
+    state:  int32 [16, N], in and out. act: uint8 [N], in, 1 = flap, 0 = glide.
+    rew:    int8 [N], out, -1 crash, +1 pipe passed, 0 otherwise. term: uint8 [N], out, 1 = crash.
+    score:  int32 [N], out, pipes passed. One passed in the frame of the crash counts, though rew is -1.
+    moved:  uint8 [N], out, 0, APPENDED or DROPPED.
+    ranges: int32 [N, 12], in, the games' rules, see rules.Rules.row.
     """
-    scored = (SCORE_X - PIPE_SPEED < g[PIPE_X]) & (g[PIPE_X] <= SCORE_X)
-    g[SCORE] += scored
-    g[AGE] += 1
-    g[WING_CYCLE] = (g[WING_CYCLE] + (g[AGE] % WING_FRAMES == 0)) & 3
-    g[BIRD_Y], g[BIRD_VY] = fall(g[BIRD_Y], g[BIRD_VY], flap, g[FLAP_VY], g[GRAVITY])
-    move_pipes(g, i, ranges, gaps)
-    crash = crashed(g[BIRD_Y], wing(g), g[PIPE_X], g[GAP_Y], g[GAP])
-    return (-1 if crash else int(scored)), int(crash)
+    count_pipes(state[PIPE_X, a:b], state[SCORE, a:b], rew[a:b], score[a:b])
+    beat_wings(state[AGE, a:b], state[WING_CYCLE, a:b])
+    move_birds(state[BIRD_Y, a:b], state[BIRD_VY, a:b], state[FLAP_VY, a:b], state[GRAVITY, a:b], act[a:b])
+    move_pipes(state[PIPE_X, a:b], state[PIPE_X + 1, a:b], state[PIPE_X + 2, a:b], moved[a:b])
+    drop_gaps(state[GAP_Y, a:b], state[GAP_Y + 1, a:b], state[GAP_Y + 2, a:b], moved[a:b])
+    for i in range(a, b):
+        if moved[i] == APPENDED:
+            state[GAP_Y + 2, i] = draw_gap(state, i, ranges[i], gaps)
+    find_crashes(
+        *(state[BIRD_Y, a:b], state[WING_CYCLE, a:b], state[AGE, a:b], state[PIPE_X, a:b]),
+        *(state[GAP_Y, a:b], state[GAP, a:b], term[a:b]),
+    )
+    punish_crashes(term[a:b], rew[a:b])

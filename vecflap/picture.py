@@ -68,7 +68,7 @@ def paint(g: np.ndarray) -> np.ndarray:
     for p in range(3 if g[PIPE_X] < APPEND_X else 2):
         _paint_pipe(screen, int(g[PIPE_X + p]), int(g[GAP_Y + p]), int(g[GAP]))
     _paint_ground(screen, int(g[AGE]))
-    _paint_bird(screen, int(g[BIRD_Y]), int(g[BIRD_VY]), int(Games.of(g[None]).wing[0]))
+    _paint_bird(screen, int(g[BIRD_Y]), int(g[BIRD_VY]), int(Games.of(g[:, None]).wing[0]))
     _paint_score(screen, int(g[SCORE]))
     return screen
 

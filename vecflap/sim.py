@@ -13,7 +13,7 @@ from vecflap import draws, physics, render
 from vecflap.buffers import actions, array_over, wrong_actions
 from vecflap.disturb import Disturb, Disturbance
 from vecflap.kernels import inlined, kernel
-from vecflap.physics import AGE, COLUMNS, SCORE, Gaps
+from vecflap.physics import AGE, NUMBERS, Gaps
 from vecflap.rules import Rules, rows_of
 
 OUTPUTS = {  # in the order of the kernels' arguments: type, and columns
@@ -32,30 +32,45 @@ GAMES_PER_THREAD = 256
 
 
 @inlined
-def play(games, ranges, act, frame, final, age, rew, term, score, skip, gaps, first, end):
-    """Play and draw one frame of games first..end-1; the arguments are those of `play_all`."""
-    for i in range(first, end):
-        g = games[i]
-        reward, crash = physics.advance(g, i, act[i], ranges[i], gaps)
-        left = skip - 1
-        while left > 0 and not crash:
-            one, crash = physics.advance(g, i, act[i], ranges[i], gaps)
-            reward = one if crash else reward | one
-            left -= 1
-        pipes = g[SCORE]
-        if crash:
-            if len(final):
-                render.draw(final[i], g)
-            physics.restart(g, i, ranges[i], gaps)
-        frames = g[AGE]
-        render.draw(frame[i], g)
-        rew[i], term[i], score[i], age[i] = reward, crash, pipes, shown_age(frames, skip)
+def play_frames(state, ranges, act, rew, term, score, moved, skip, gaps, i):
+    """Play up to `skip` frames of game i, until its bird crashes."""
+    passed = 0
+    for _ in range(skip):
+        physics.advance(state, act, rew, term, score, moved, ranges, gaps, i, i + 1)
+        if term[i]:
+            break
+        passed |= rew[i]
+        rew[i] = passed
 
 
 @inlined
-def shown_age(frames, skip):
-    """Steps since the episode began, cut to a byte."""
-    return min((frames + skip - 1) // skip, 255)
+def show_ages(frames, age, skip):
+    """Steps since the episodes began, cut to a byte."""
+    for i in range(len(age)):
+        age[i] = min((frames[i] + skip - 1) // skip, 255)
+
+
+@inlined
+def play(
+    state, ranges, act, frame, final, crashes, age, rew, term, score, moved, plan, skip, gaps, first, end
+):  # fmt: skip
+    """Play and draw one step of games first..end-1; the arguments are those of `play_all`."""
+    for a in range(first, end, render.BLOCK):
+        b = min(a + render.BLOCK, end)
+        if skip == 1:
+            physics.advance(state, act, rew, term, score, moved, ranges, gaps, a, b)
+        else:
+            for i in range(a, b):
+                play_frames(state, ranges, act, rew, term, score, moved, skip, gaps, i)
+        for i in range(a, b):
+            if term[i]:
+                if len(final):
+                    render.draw(final, state, plan, i, i + 1)
+                    for k in range(len(state)):
+                        crashes[k, i] = state[k, i]
+                physics.restart(state, i, ranges[i], gaps)
+        show_ages(state[AGE, a:b], age[a:b], skip)
+        render.draw(frame, state, plan, a, b)
 
 
 @inlined
@@ -68,61 +83,66 @@ def are_actions(act):
 
 
 @kernel(_nrt=False)
-def play_all(games, ranges, given, act, frame, final, age, rew, term, score, skip, seed, purpose, stream):
-    """Play and draw one frame of every game. Returns whether it did: not, if `given` is no action.
+def play_all(
+    state, ranges, given, act, frame, final, crashes, age, rew, term, score, moved, plan, skip,
+    seed, purpose, stream,
+):  # fmt: skip
+    """Play and draw one step of every game. Returns whether it did: not, if `given` is no action.
 
-    games:  int32 [N, 16], in and out, see physics.Games. ranges: int32 [N, 12], in, see rules.Rules.row.
+    state:  int32 [16, N], in and out, see physics.Games. ranges: int32 [N, 12], in, see rules.Rules.row.
     given:  uint8 [N], in, 1 = flap, 0 = glide; act: uint8 [N], out, the same.
     frame:  int64 [N, 64], age: uint8 [N], rew: int8 [N], term: uint8 [N], score: int32 [N], out, see VecFlap.
-    final:  int64 [N, 64] or [0, 64], out.
+    final:  int64 [N, 64], crashes: int32 [16, N], out, see VecFlap; or of no games.
+    moved:  uint8 [N], plan: int32 [threads, 12 * 128], scratch.
     The rest are the fields of physics.Gaps, apart: passing the tuple would cost 1.1 us a call.
     """
     if not are_actions(given):
         return False
     for i in range(len(act)):
         act[i] = given[i]
-    gaps = Gaps(seed, purpose, stream)
-    if skip == 1:  # known to the compiler, it costs nothing: 2 of 24 ns otherwise
-        play(games, ranges, act, frame, final, age, rew, term, score, 1, gaps, 0, len(games))
-    else:
-        play(games, ranges, act, frame, final, age, rew, term, score, skip, gaps, 0, len(games))
+    gaps, n = Gaps(seed, purpose, stream), len(act)
+    play(
+        *(state, ranges, act, frame, final, crashes, age, rew, term, score, moved, plan[0], skip, gaps),
+        *(0, n),
+    )
     return True
 
 
 @kernel(parallel=True)
 def play_all_threaded(
-    games, ranges, given, act, frame, final, age, rew, term, score, skip, seed, purpose, stream, threads
-):
+    state, ranges, given, act, frame, final, crashes, age, rew, term, score, moved, plan, skip,
+    seed, purpose, stream,
+):  # fmt: skip
     """`play_all`, one run of neighbouring games a thread: its frames stay in its own core's cache."""
     if not are_actions(given):
         return False
     for i in range(len(act)):
         act[i] = given[i]
-    n = len(games)
+    n, threads = len(act), len(plan)
     for k in numba.prange(threads):
         gaps = Gaps(seed, purpose, stream)
-        first, end = n * k // threads, n * (k + 1) // threads
-        if skip == 1:
-            play(games, ranges, act, frame, final, age, rew, term, score, 1, gaps, first, end)
-        else:
-            play(games, ranges, act, frame, final, age, rew, term, score, skip, gaps, first, end)
+        play(
+            *(state, ranges, act, frame, final, crashes, age, rew, term, score, moved, plan[k], skip, gaps),
+            *(n * k // threads, n * (k + 1) // threads),
+        )
     return True
 
 
 @kernel()
-def restart_all(games, ranges, which, seed, purpose, stream):
-    """Begin an episode of every game of which uint8 [N] is 1. games: int32 [N, 16], in and out."""
-    for i in range(len(games)):
+def restart_all(state, ranges, which, seed, purpose, stream):
+    """Begin an episode of every game of which uint8 [N] is 1. state: int32 [16, N], in and out."""
+    for i in range(len(which)):
         if which[i]:
-            physics.restart(games[i], i, ranges[i], Gaps(seed, purpose, stream))
+            physics.restart(state, i, ranges[i], Gaps(seed, purpose, stream))
 
 
 @kernel()
-def draw_all(games, frame, age, skip):
-    """Draw every game as it stands. games: int32 [N, 16], in. frame: int64 [N, 64], age: uint8 [N], out."""
-    for i in range(len(games)):
-        age[i] = shown_age(games[i, AGE], skip)
-        render.draw(frame[i], games[i])
+def draw_all(state, frame, age, plan, skip):
+    """Draw every game as it stands. state: int32 [16, N], in. frame: int64 [N, 64], age: uint8 [N], out.
+    plan: int32 [any, 12 * 128], scratch."""
+    show_ages(state[AGE], age, skip)
+    for a in range(0, len(frame), render.BLOCK):
+        render.draw(frame, state, plan[0], a, min(a + render.BLOCK, len(frame)))
 
 
 class VecFlap:
@@ -136,11 +156,13 @@ class VecFlap:
     frame: int64 [N, 64]  the picture: bit r of word c is column c, row r; after a crash the next episode's
     first
     final: int64 [N, 64]  where term is 1, the picture at the crash, if asked for; else [0, 64]
+    crashes: int32 [16, N]  the same in numbers, see physics.Games; else [16, 0]
     age:   uint8 [N]      steps since the episode began, cut at 255; 0 = its first picture
     rew:   int8 [N]       -1 crash, +1 pipe passed, 0 otherwise
     term:  uint8 [N]      1 = the episode ended in this step
     score: int32 [N]      pipes passed in this episode, of the one that just ended where term is 1
-    games: physics.Games  the whole state by name, for looking: views of int32 [N, 16]
+    games: physics.Games  the whole state by name, for looking: views of `state`, int32 [16, N]
+    rows:  int32 [N, 16]  the same, a row a game
 
     Game i plays the same whatever N, and however many threads: its gaps are draws keyed (seed, purpose, i,
     count).
@@ -193,8 +215,11 @@ class VecFlap:
             of_torch = torch.get_num_threads()
             self.threads = min(self.threads, numba.get_num_threads())
             torch.set_num_threads(of_torch)
-        self.rows = np.zeros((envs, COLUMNS), np.int32)
-        self.games = physics.Games.of(self.rows)
+        self.state = np.zeros((NUMBERS, envs), np.int32)
+        self.games = physics.Games.of(self.state)
+        self.rows = self.state.T
+        self.crashes = np.zeros((NUMBERS, envs * final), np.int32)
+        self._moved = np.zeros(envs, np.uint8)
         self.act = torch.zeros(envs, dtype=torch.uint8, pin_memory=pin)
         for name, (dtype, columns) in OUTPUTS.items():
             shape = (envs * (final or name != "final"), *columns)
@@ -238,16 +263,16 @@ class VecFlap:
         self._check_idle()
         if seed is not None:
             self.seed, which = seed, None
-            self.rows[:] = 0
+            self.state[:] = 0
             self._point()
         mask = np.ones(self.envs, np.uint8) if which is None else actions(which, self.envs)
-        restart_all(self.rows, self.ranges, mask, *self._gaps)
+        restart_all(self.state, self.ranges, mask, *self._gaps)
         self.draw()
 
     def draw(self) -> None:
         """Write frame and age anew from the games' state, say after changing it by hand."""
         self._check_idle()
-        draw_all(self.rows, self.frame.numpy(), self.age.numpy(), self.skip)
+        draw_all(self.state, self.frame.numpy(), self.age.numpy(), self._plan, self.skip)
         if self.disturbance:
             self.disturbance.show(self.frame.numpy(), self.seed)
 
@@ -268,21 +293,21 @@ class VecFlap:
         self._point()
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """All that is needed to go on: int32 [N, 16], and what disturbances have to remember."""
+        """All that is needed to go on: int32 [16, N], and what disturbances have to remember."""
         self._check_idle()
         disturbance = self.disturbance.state_dict() if self.disturbance else {}
-        arrays = {"games": self.rows.copy()} | disturbance
+        arrays = {"games": self.state.copy()} | disturbance
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Go on from a `state_dict` of as many games."""
         self._check_idle()
         games = state["games"]
-        if games.shape != self.rows.shape:
-            raise ValueError(f"The state is of {len(games)} games, these are {self.envs}.")
+        if games.shape != self.state.shape:
+            raise ValueError(f"The state is of {games.shape[-1]} games, these are {self.envs}.")
         if not physics.are_possible(games.numpy()):
             raise ValueError("The state is damaged: it has games that cannot be.")
-        self.rows[:] = games.numpy()
+        self.state[:] = games.numpy()
         if self.disturbance:
             self.disturbance.load_state_dict({k: v.numpy() for k, v in state.items() if k != "games"})
         self.draw()
@@ -301,16 +326,18 @@ class VecFlap:
 
     def _run(self, given: np.ndarray) -> bool:
         if self.threads == 1:
-            return play_all(self.rows, self.ranges, given, *self._arguments)
+            return play_all(self.state, self.ranges, given, *self._arguments)
         with PARALLEL:
-            return play_all_threaded(self.rows, self.ranges, given, *self._arguments, self.threads)
+            return play_all_threaded(self.state, self.ranges, given, *self._arguments)
 
     def _point(self) -> None:
         """Make the kernel's arguments anew. Made at every step, they would take longer than 64 games."""
-        outputs = (getattr(self, name).numpy() for name in OUTPUTS)
         self._gaps = (self.seed, self.purpose, self.stream)
+        self._plan = np.zeros((self.threads, render.PLAN), np.int32)
         self._act = self.act.numpy()
-        self._arguments = (self._act, *outputs, self.skip, *self._gaps)
+        frame, final, *others = (getattr(self, name).numpy() for name in OUTPUTS)
+        outputs = (self._act, frame, final, self.crashes, *others)
+        self._arguments = (*outputs, self._moved, self._plan, self.skip, *self._gaps)
 
     def _check_idle(self) -> None:
         if self._playing is not None:

@@ -52,7 +52,7 @@ def packed(frames: np.ndarray) -> np.ndarray:
 
 def state(rows: np.ndarray) -> Arrays:
     """The arrays of STATE, of a game's int32 [T, 16] rows."""
-    g = Games.of(rows)
+    g = Games.of(rows.T)
     exists = np.arange(MAX_PIPES) < g.pipes[:, None]
     pipe_x, pipe_gap = (np.where(exists, array, NO_PIPE) for array in (g.pipe_x, g.gap_y))
     arrays = (g.bird_y, g.bird_vy, g.wing, g.age % LOOP_FRAMES, g.score, g.pipes, pipe_x, pipe_gap)
@@ -68,7 +68,7 @@ def set_state(rows: np.ndarray, trace: Arrays, ranges: np.ndarray) -> None:
 
     ranges: int32 [12], the game's rules, see rules.Rules.row.
     """
-    g = Games.of(rows)
+    g = Games.of(rows.T)
     fields = {
         "playery": g.bird_y,
         "playerVelY": g.bird_vy,
@@ -177,4 +177,4 @@ def check_values(trace: Arrays, ranges: np.ndarray) -> None:
         if wrong.size:
             raise ValueError(f"{name} has the value {wrong[0]}, needed is 0..{end - 1}.")
     if "init_score" in trace:
-        set_state(np.zeros((1, physics.COLUMNS), np.int32), trace, ranges)
+        set_state(np.zeros((1, physics.NUMBERS), np.int32), trace, ranges)

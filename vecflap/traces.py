@@ -107,7 +107,7 @@ def mixed(sim: VecFlap, seed: int, action: np.ndarray, kind: np.ndarray) -> Iter
 
 def play(sim: VecFlap, actions: Iterable[int], steps: int) -> tuple[Arrays, np.ndarray]:
     """Play one game. Returns the arrays of STATE, OUTCOME and frame, and the gaps drawn up to each step."""
-    rows = np.zeros((steps, physics.COLUMNS), np.int32)
+    rows = np.zeros((steps, physics.NUMBERS), np.int32)
     frames = np.zeros((steps, render.SIZE), np.int64)
     outcome = np.zeros((3, steps), np.int32)
     act, frame = sim.act.numpy(), sim.frame.numpy()

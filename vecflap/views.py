@@ -12,6 +12,7 @@ from vecflap import physics, shapes, vector
 from vecflap.buffers import array_over
 from vecflap.kernels import config, inlined, kernel
 from vecflap.physics import (
+    AGE,
     APPEND_X,
     BIRD_VY,
     BIRD_Y,
@@ -22,6 +23,7 @@ from vecflap.physics import (
     MAX_VY,
     PIPE_X,
     SCREEN_WIDTH,
+    WING_CYCLE,
 )
 from vecflap.render import SIZE
 
@@ -103,4 +105,4 @@ def features_all(rows, numbers):
                 out[3 * p], out[3 * p + 1], out[3 * p + 2] = 1, 0, 1
         last = 3 * MAX_PIPES
         out[last], out[last + 1] = g[BIRD_Y] * down, g[BIRD_VY] / np.float32(MAX_VY)
-        out[last + 2] = physics.wing(g) / np.float32(shapes.DOWN)
+        out[last + 2] = physics.wing(g[WING_CYCLE], g[AGE]) / np.float32(shapes.DOWN)
