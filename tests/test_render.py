@@ -39,7 +39,7 @@ def assert_drawn_as_twin(rules: str | Rules, **fields) -> None:
     sim.frame[:] = -1
     sim.draw()
     looped = np.full_like(sim.frame.numpy(), -1)
-    draw_all_with_loops(sim.state, looped, np.zeros(render.PLAN, np.int32))
+    draw_all_with_loops(sim._state, looped, np.zeros(render.PLAN, np.int32))
     assert (looped == sim.frame.numpy()).all(), "loops and vectors differ"
     frames = pixels(looped)
     for i in range(sim.envs):

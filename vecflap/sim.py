@@ -89,7 +89,7 @@ def play_all(
 ):  # fmt: skip
     """Play and draw one step of every game. Returns whether it did: not, if `given` is no action.
 
-    state:  int32 [16, N], in and out, see physics.Games. ranges: int32 [N, 12], in, see rules.Rules.row.
+    state:  int32 [16, N or more], in and out, see physics.Games. ranges: int32 [N, 12], in, see rules.Rules.row.
     given:  uint8 [N], in, 1 = flap, 0 = glide; act: uint8 [N], out, the same.
     frame:  int64 [N, 64], age: uint8 [N], rew: int8 [N], term: uint8 [N], score: int32 [N], out, see VecFlap.
     final:  int64 [N, 64], crashes: int32 [16, N], out, see VecFlap; or of no games.
@@ -140,9 +140,17 @@ def restart_all(state, ranges, which, seed, purpose, stream):
 def draw_all(state, frame, age, plan, skip):
     """Draw every game as it stands. state: int32 [16, N], in. frame: int64 [N, 64], age: uint8 [N], out.
     plan: int32 [any, 12 * 128], scratch."""
-    show_ages(state[AGE], age, skip)
+    show_ages(state[AGE, : len(age)], age, skip)
     for a in range(0, len(frame), render.BLOCK):
         render.draw(frame, state, plan[0], a, min(a + render.BLOCK, len(frame)))
+
+
+def width(envs: int) -> int:
+    """Columns of the state's memory: more than games, so that a cache has room for a game's 16 numbers.
+
+    Rows a multiple of 4 KiB apart would share the same 8 places of an L1 cache: 38 instead of 28 ns a frame.
+    """
+    return envs if envs <= 256 else (envs + 1023) // 1024 * 1024 + 64
 
 
 class VecFlap:
@@ -215,7 +223,8 @@ class VecFlap:
             of_torch = torch.get_num_threads()
             self.threads = min(self.threads, numba.get_num_threads())
             torch.set_num_threads(of_torch)
-        self.state = np.zeros((NUMBERS, envs), np.int32)
+        self._state = np.zeros((NUMBERS, width(envs)), np.int32)
+        self.state = self._state[:, :envs]
         self.games = physics.Games.of(self.state)
         self.rows = self.state.T
         self.crashes = np.zeros((NUMBERS, envs * final), np.int32)
@@ -266,13 +275,13 @@ class VecFlap:
             self.state[:] = 0
             self._point()
         mask = np.ones(self.envs, np.uint8) if which is None else actions(which, self.envs)
-        restart_all(self.state, self.ranges, mask, *self._gaps)
+        restart_all(self._state, self.ranges, mask, *self._gaps)
         self.draw()
 
     def draw(self) -> None:
         """Write frame and age anew from the games' state, say after changing it by hand."""
         self._check_idle()
-        draw_all(self.state, self.frame.numpy(), self.age.numpy(), self._plan, self.skip)
+        draw_all(self._state, self.frame.numpy(), self.age.numpy(), self._plan, self.skip)
         if self.disturbance:
             self.disturbance.show(self.frame.numpy(), self.seed)
 
@@ -326,9 +335,9 @@ class VecFlap:
 
     def _run(self, given: np.ndarray) -> bool:
         if self.threads == 1:
-            return play_all(self.state, self.ranges, given, *self._arguments)
+            return play_all(self._state, self.ranges, given, *self._arguments)
         with PARALLEL:
-            return play_all_threaded(self.state, self.ranges, given, *self._arguments)
+            return play_all_threaded(self._state, self.ranges, given, *self._arguments)
 
     def _point(self) -> None:
         """Make the kernel's arguments anew. Made at every step, they would take longer than 64 games."""
