@@ -41,8 +41,8 @@ OUT_OF_STEP = 400  # rows in which one flap in twenty is wrong: birds die, and b
 @pytest.mark.parametrize("envs", [1, 64, 1024, 4096, 65_536])
 @pytest.mark.parametrize("rules", ["flap7", "flap9"])
 def test_step_and_draw(benchmark, items, rules, envs, threads, in_step):
-    """`VecFlap.step`, flap7 with the score drawn. In step, all birds of a careful player are at the same place
-    of their way, which a processor can learn; out of step, each is at another."""
+    """`VecFlap.step`, flap7 with the score drawn. In step, all birds of a careful player are at the same
+    place of their way, which a processor can learn; out of step, each is at another."""
     if threads > numba.get_num_threads() or (threads > 1 and envs < 1000):
         pytest.skip("needs that many cores, and more games than fit one thread")
     sim = VecFlap(envs, rules, threads=threads)

@@ -1,9 +1,16 @@
 """A table of items per second after the benchmarks, with ratios to the alternative that each group names."""
 
 import pytest
-import torch
 
-torch.set_num_threads(1)  # as training does by default
+import vecflap
+
+
+def pytest_configure():
+    """One thread, as training has by default. After vecflap, which says how long OpenMP's threads wait."""
+    import torch
+
+    assert vecflap
+    torch.set_num_threads(1)
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -8,28 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from vecflap import physics, views
-from vecflap.kernels import kernel
+from vecflap import views
 from vecflap.render import SIZE
 from vecflap.sim import VecFlap
 
 KINDS = ("stack", "packed", "packed_stack", "features")
 Ended = tuple[np.ndarray, np.ndarray]
 """Games that ended, int64 [K], and what their players saw last, [K, ...]."""
-
-
-@kernel()
-def play_to_crash(rows, games, act, ranges, seed, purpose, stream):
-    """Play games up to a crash that is known to come, without the restart.
-
-    rows: int32 [K, 16], in as before the step, out as at the crash check. games: int64 [K], their numbers.
-    act: uint8 [N], what was played. ranges and the rest: see sim.play_all.
-    """
-    gaps = physics.Gaps(seed, purpose, stream)
-    for k in range(len(rows)):
-        i, crash = games[k], 0
-        while not crash:
-            _, crash = physics.advance(rows[k], i, act[i], ranges[i], gaps)
 
 
 class Shown:
@@ -50,7 +35,6 @@ class Shown:
             raise ValueError(f"frames={frames}: a stack has at least one.")
         self.sim, self.kind = sim, kind
         self.term, self.age, self.final = sim.term.numpy().view(bool), sim.age.numpy(), sim.final.numpy()
-        self.tells_ends = kind == "features" or sim.envs == 1
         depth = {"packed": 1, "features": 0}.get(kind, frames)
         self.stacks = [np.zeros((sim.envs, depth, SIZE), np.int64) for _ in range(2)]  # the latest first
         self.seen = [self._expanded(stack, sim.rows) for stack in self.stacks]
@@ -62,7 +46,6 @@ class Shown:
 
         ValueError for what is no action, with the games as they were.
         """
-        rows = self.sim.rows.copy() if self.tells_ends else self.sim.rows
         self._turn()
         try:
             self.sim.step(act)
@@ -70,9 +53,10 @@ class Shown:
             self._turn()
             raise
         crashed = self.term.nonzero()[0]
-        if self.tells_ends:
-            self._play_to_crash(rows[crashed], crashed)
-        finals = self._finals(crashed) if len(crashed) else self.obs[:0]
+        finals, self.final_rows = self.obs[:0], self.sim.rows[:0]
+        if len(crashed):
+            self.final_rows = self.sim.crashes.take(crashed, axis=1).T
+            finals = self._finals(crashed)
         if self.kind in ("stack", "packed_stack"):
             np.copyto(self.stacks[0], self.stacks[1])
             views.push_all(self.sim.frame.numpy(), self.age, self.stacks[0])
@@ -80,7 +64,7 @@ class Shown:
 
     def cut(self, games: np.ndarray) -> Ended:
         """End the episodes of some games, int64 [K], that the latest step did not end. Returns them."""
-        rows = self.sim.rows[games]
+        rows = self.sim.state.take(games, axis=1).T
         finals = self._expanded(self.stacks[0][games], rows)
         self.final_rows = np.concatenate([self.final_rows, rows])
         which = np.zeros(self.sim.envs, bool)
@@ -128,11 +112,6 @@ class Shown:
     def _begin(self, which: Any) -> None:
         """Fill the stacks of some games with their first frames."""
         self.stacks[0][which] = self.sim.frame.numpy()[which, None]
-
-    def _play_to_crash(self, rows: np.ndarray, crashed: np.ndarray) -> None:
-        sim = self.sim
-        play_to_crash(rows, crashed, sim.act.numpy(), sim.ranges, sim.seed, sim.purpose, sim.stream)
-        self.final_rows = rows
 
     def _finals(self, crashed: np.ndarray) -> np.ndarray:
         """[K, ...]: what the players of int64 [K] games saw at the crash."""
