@@ -20,8 +20,7 @@ Ended = tuple[np.ndarray, np.ndarray]
 class Shown:
     """N games and what is shown of them, which is one of KINDS.
 
-    obs:        [N, ...], what players see; it stays as it is until the step after the next
-    final_rows: int32 [K, 16], of the games that the latest step ended, their states at the end
+    obs: [N, ...], what players see; it stays as it is until the step after the next
     """
 
     def __init__(self, sim: VecFlap, kind: str, frames: int) -> None:
@@ -38,7 +37,7 @@ class Shown:
         depth = {"packed": 1, "features": 0}.get(kind, frames)
         self.stacks = [np.zeros((sim.envs, depth, SIZE), np.int64) for _ in range(2)]  # the latest first
         self.seen = [self._expanded(stack, sim.rows) for stack in self.stacks]
-        self.obs, self.final_rows = self.seen[0], sim.rows[:0]
+        self.obs = self.seen[0]
         self._bind()
 
     def play(self, act: Any) -> Ended:
@@ -53,10 +52,7 @@ class Shown:
             self._turn()
             raise
         crashed = self.term.nonzero()[0]
-        finals, self.final_rows = self.obs[:0], self.sim.rows[:0]
-        if len(crashed):
-            self.final_rows = self.sim.crashes.take(crashed, axis=1).T
-            finals = self._finals(crashed)
+        finals = self._finals(crashed) if len(crashed) else self.obs[:0]
         if self.kind in ("stack", "packed_stack"):
             np.copyto(self.stacks[0], self.stacks[1])
             views.push_all(self.sim.frame.numpy(), self.age, self.stacks[0])
@@ -64,9 +60,7 @@ class Shown:
 
     def cut(self, games: np.ndarray) -> Ended:
         """End the episodes of some games, int64 [K], that the latest step did not end. Returns them."""
-        rows = self.sim.state.take(games, axis=1).T
-        finals = self._expanded(self.stacks[0][games], rows)
-        self.final_rows = np.concatenate([self.final_rows, rows])
+        finals = self._expanded(self.stacks[0][games], self.sim.state.take(games, axis=1).T)
         which = np.zeros(self.sim.envs, bool)
         which[games] = True
         self.sim.restart(which)
@@ -115,10 +109,10 @@ class Shown:
 
     def _finals(self, crashed: np.ndarray) -> np.ndarray:
         """[K, ...]: what the players of int64 [K] games saw at the crash."""
-        stack = self.final[crashed, None]
-        if self.stacks[0].shape[1] > 1:
-            stack = np.concatenate([self.stacks[1][crashed, 1:], stack], axis=1)
-        return self._expanded(stack, self.final_rows)
+        if self.kind == "features":
+            return self._expanded(self.stacks[0], self.sim.crashes.take(crashed, axis=1).T)
+        last = self.final.take(crashed, axis=0)[:, None]
+        return self._expanded(np.concatenate([self.stacks[1][crashed, 1:], last], axis=1), self.sim.rows)
 
     def _expanded(self, stack: np.ndarray, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """[K, ...]: what is seen of K games, in `out` if given: for packed stacks, their bytes."""
