@@ -2,6 +2,7 @@
 loop.py."""
 
 import os
+import sys
 from typing import Any
 
 __all__ = ["Config", "Policy", "VecFlap", "load", "load_config", "train"]
@@ -11,6 +12,13 @@ if "OMP_WAIT_POLICY" not in os.environ:
     # loads GNU's OpenMP. Its own 300,000 are milliseconds: where the system put two threads on one core, each
     # waited for the other's to end, and a step of 1,024 games took 8 ms instead of 0.02.
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+if gymnasium := sys.modules.get("gymnasium"):  # or else `import vecflap.gym` registers it
+    gymnasium.register(
+        "vecflap/FlappyBird-v0",
+        entry_point="vecflap.gym:FlappyBird",
+        vector_entry_point="vecflap.gym:FlappyBirdVector",
+    )
 
 _WHERE = {
     "Config": "config",
