@@ -189,7 +189,7 @@ def main():
             "cpu": cpu_name(),
             "cores": os.cpu_count(),
             "python": platform.python_version(),
-            "platform": platform.platform(),
+            "platform": f"{platform.system()} {platform.machine()}",
         },
         "date": datetime.date.today().isoformat(),
         "rounds": arguments.rounds,

@@ -4,9 +4,10 @@
     gymnasium.make("vecflap/FlappyBird-v0")
     gymnasium.make_vec("vecflap/FlappyBird-v0", num_envs=4096, obs="packed")
 
-`import vecflap` registers it where Gymnasium is imported already, `import vecflap.gym` in any case, and so does
-"vecflap.gym:vecflap/FlappyBird-v0": Gymnasium 1.0 and later find no package by themselves. It is an extra (`pip install vecflap[gym]`): who wants it has it already, and the simulator
-and the training do without.
+`import vecflap` registers it where Gymnasium is imported already, `import vecflap.gym` in any case, as does
+the name "vecflap.gym:vecflap/FlappyBird-v0": Gymnasium 1.0 and later find no package by themselves. Gymnasium
+is an extra (`pip install vecflap[gym]`): who wants it has it already, and the simulator and the training do
+without.
 
 The number after the v rises when the same actions would show, pay or end something else: with
 physics.RULES_VERSION, or with a default below.
