@@ -1,5 +1,7 @@
 """A table of items per second after the benchmarks, with ratios to the alternative that each group names."""
 
+from importlib.metadata import version
+
 import pytest
 
 import vecflap
@@ -11,6 +13,18 @@ def pytest_configure():
 
     assert vecflap
     torch.set_num_threads(1)
+
+
+def pytest_benchmark_update_json(output_json):
+    """Keep of --benchmark-json what a table needs: no single timings, and no names of this machine."""
+    machine = output_json["machine_info"]
+    machine["node"] = machine["release"] = ""
+    machine["cpu"].pop("flags", None)
+    machine["packages"] = {name: version(name) for name in ("numba", "numpy", "torch")}
+    for name in ("project", "branch"):
+        output_json["commit_info"].pop(name, None)
+    for benchmark in output_json["benchmarks"]:
+        benchmark["stats"].pop("data", None)
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -21,7 +21,6 @@ SCREEN_WIDTH, SCREEN_HEIGHT = 288, 512  # px
 GROUND_Y = 404  # px: the ground is drawn from here down, and touching it is a crash
 BIRD_X = 57  # px, left edge of the bird's box
 START_Y = 244  # px
-GRAVITY = 1  # px/frame^2
 MAX_VY = 10  # px/frame
 LOWEST_Y = 380  # px: the original's clamp of 380.48, cut; this low is a crash in any case
 WING_FRAMES = 3  # the wing's picture changes every third frame of an episode

@@ -220,7 +220,8 @@ def place(x):
 
 
 BLOCK = 128  # games that are drawn together
-PLACES, ABOVE_GAPS, BELOW_GAPS, BIRD, DOWN, SCORES_DRAWN = 0, 3, 6, 9, 10, 11
+PLACES, ABOVE_GAPS, BELOW_GAPS = 0, 3 * BLOCK, 6 * BLOCK
+BIRD_WORDS, DOWN, SCORE_SHOWN = 9 * BLOCK, 10 * BLOCK, 11 * BLOCK
 PLAN = 12 * BLOCK
 """Numbers of a plan, int32 [12 * 128]: what `compose` needs for a block of games, one after the other: the
 three places, where the words above the three gaps begin, those below, the bird's, the rows to shift it, and
@@ -286,20 +287,18 @@ def make_plan(state, plan, a, b):
     """
     n = b - a
     x_0, top_0, top_2, gap = state[PIPE_X, a:b], state[GAP_Y, a:b], state[GAP_Y + 2, a:b], state[GAP, a:b]
-    plan_places(x_0, plan[:n])
-    plan_places(state[PIPE_X + 1, a:b], plan[BLOCK : BLOCK + n])
-    plan_third_places(x_0, state[PIPE_X + 2, a:b], plan[2 * BLOCK : 2 * BLOCK + n])
-    plan_tops(top_0, plan[3 * BLOCK : 3 * BLOCK + n])
-    plan_tops(state[GAP_Y + 1, a:b], plan[4 * BLOCK : 4 * BLOCK + n])
-    plan_third_tops(x_0, top_0, top_2, plan[5 * BLOCK : 5 * BLOCK + n])
+    plan_places(x_0, plan[PLACES:][:n])
+    plan_places(state[PIPE_X + 1, a:b], plan[PLACES + BLOCK :][:n])
+    plan_third_places(x_0, state[PIPE_X + 2, a:b], plan[PLACES + 2 * BLOCK :][:n])
+    plan_tops(top_0, plan[ABOVE_GAPS:][:n])
+    plan_tops(state[GAP_Y + 1, a:b], plan[ABOVE_GAPS + BLOCK :][:n])
+    plan_third_tops(x_0, top_0, top_2, plan[ABOVE_GAPS + 2 * BLOCK :][:n])
     for p in range(3):
-        above, below = (ABOVE_GAPS + p) * BLOCK, (BELOW_GAPS + p) * BLOCK
-        plan_ends(plan[above : above + n], gap, plan[below : below + n])
+        plan_ends(plan[ABOVE_GAPS + p * BLOCK :][:n], gap, plan[BELOW_GAPS + p * BLOCK :][:n])
     y = state[BIRD_Y, a:b]
-    plan_birds(y, state[WING_CYCLE, a:b], state[AGE, a:b], plan[BIRD * BLOCK : BIRD * BLOCK + n])
-    plan_downs(y, plan[DOWN * BLOCK : DOWN * BLOCK + n])
-    scores = SCORES_DRAWN * BLOCK
-    plan_scores(state[SCORE, a:b], state[SCORE_FROM, a:b], plan[scores : scores + n])
+    plan_birds(y, state[WING_CYCLE, a:b], state[AGE, a:b], plan[BIRD_WORDS:][:n])
+    plan_downs(y, plan[DOWN:][:n])
+    plan_scores(state[SCORE, a:b], state[SCORE_FROM, a:b], plan[SCORE_SHOWN:][:n])
 
 
 def drawing(compose):
@@ -314,13 +313,13 @@ def drawing(compose):
         """
         make_plan(state, plan, a, b)
         for j in range(b - a):
-            score = plan[SCORES_DRAWN * BLOCK + j]
+            score, place, above, below = plan[SCORE_SHOWN + j], PLACES + j, ABOVE_GAPS + j, BELOW_GAPS + j
             compose(
                 frame[a + j],
-                *(plan[j], plan[BLOCK + j], plan[2 * BLOCK + j]),
-                *(plan[3 * BLOCK + j], plan[4 * BLOCK + j], plan[5 * BLOCK + j]),
-                *(plan[6 * BLOCK + j], plan[7 * BLOCK + j], plan[8 * BLOCK + j]),
-                *(plan[BIRD * BLOCK + j], plan[DOWN * BLOCK + j]),
+                *(plan[place], plan[place + BLOCK], plan[place + 2 * BLOCK]),
+                *(plan[above], plan[above + BLOCK], plan[above + 2 * BLOCK]),
+                *(plan[below], plan[below + BLOCK], plan[below + 2 * BLOCK]),
+                *(plan[BIRD_WORDS + j], plan[DOWN + j]),
                 16 * min(np.uint32(score), np.uint32(LONG_SCORE)),
             )
             if score >= LONG_SCORE:
