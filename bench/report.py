@@ -1,4 +1,4 @@
-"""Write the tables of README.md from the files in bench/results/; with --check, fail where they disagree.
+"""Write the tables of the documents from the files in bench/results/; with --check, fail where they disagree.
 
 python bench/report.py [--check]
 """
@@ -11,7 +11,7 @@ from peers import peers_table
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
-README = ROOT / "README.md"
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "performance.md")
 
 
 def machine_words(machine):
@@ -60,29 +60,100 @@ def speed_table(results):
     return "\n".join([*lines, "", f"`{command}` on {cpu}, medians."])
 
 
-TABLES = {"seeds-flap7": seeds_table, "sim": speed_table, "peers": peers_table}
+def command_and_machine(name, results):
+    """How pytest-benchmark's results were made, and on what."""
+    machine = results["machine_info"]
+    versions = "".join(f", {name} {version}" for name, version in machine["packages"].items())
+    command = f"pytest bench/bench_{name}.py --benchmark-only --benchmark-json bench/results/{name}.json"
+    return f"`{command}` on {machine['cpu']['brand_raw']}, Python {machine['python_version']}{versions}"
+
+
+def ns_an_item(benchmark, statistic):
+    """Nanoseconds."""
+    return benchmark["stats"][statistic] / benchmark["extra_info"]["items"] * 1e9
+
+
+def parts_table(results):
+    """Nanoseconds of the parts of a step, of the shortest round: the machine is faster and slower by turns."""
+    best = {
+        (b["extra_info"]["part"], b["extra_info"]["in_step"]): ns_an_item(b, "min")
+        for b in results["benchmarks"]
+    }
+    words = {
+        "writing": "only writing 512 bytes",
+        "rules": "rules",
+        "planning": "planning the pictures",
+        "drawing": "planning and drawing them",
+        "step": "a step",
+    }
+    lines = ["| ns a frame | in step | out of step |", "|---|---:|---:|"]
+    lines += [
+        f"| {text} | {best[part, True]:.1f} | {best[part, False]:.1f} |" for part, text in words.items()
+    ]
+    return "\n".join([*lines, "", f"{command_and_machine('parts', results)}; the shortest of 300 rounds."])
+
+
+def views_table(results):
+    """Nanoseconds of other views of a game."""
+    words = {
+        "test_packed_stacks": "packed stack of 4, moved on by a frame",
+        "test_features": "features, 12 numbers",
+        "test_step_and_unpacked_stacks": "a step, and an unpacked stack of 4, 16 KiB",
+        "test_floor_fill_unpacked_stacks": "only filling those 16 KiB",
+    }
+    times = {b["name"]: ns_an_item(b, "median") for b in results["benchmarks"]}
+    lines = ["| ns a game | 64 games | 1,024 games |", "|---|---:|---:|"]
+    lines += [
+        f"| {text} | {times[f'{n}[64]']:.0f} | {times[f'{n}[1024]']:.0f} |" for n, text in words.items()
+    ]
+    return "\n".join([*lines, "", f"{command_and_machine('views', results)}, medians."])
+
+
+def gym_table(results):
+    """The vector environment beside the simulator."""
+    keys = ("envs", "careful", "who")
+    times = {
+        tuple(b["extra_info"][key] for key in keys): b["stats"]["median"] * 1e6 for b in results["benchmarks"]
+    }
+    lines = ["| games | player | simulator | vector environment | speed kept |", "|---:|---|---:|---:|---:|"]
+    for envs, careful in ((64, True), (64, False), (4096, True), (4096, False)):
+        bare, env = times[envs, careful, "simulator"], times[envs, careful, "gymnasium"]
+        player = "careful, no bird dies" if careful else "flaps in 10 % of the steps, birds die"
+        lines.append(f"| {envs:,} | {player} | {bare:.1f} us | {env:.1f} us | {bare / env:.0%} |")
+    return "\n".join([*lines, "", f"{command_and_machine('gym', results)}, medians of a call."])
+
+
+TABLES = {
+    "seeds-flap7": seeds_table,
+    "sim": speed_table,
+    "peers": peers_table,
+    "parts": parts_table,
+    "views": views_table,
+    "gym": gym_table,
+}
 
 
 def with_tables(text):
-    """The README with every table between its marks written anew."""
+    """A document with every table between its marks written anew."""
     for name, table in TABLES.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-        before, rest = text.split(begin)
-        _, after = rest.split(end)
-        results = json.loads((RESULTS / f"{name}.json").read_text())
-        text = f"{before}{begin}{table(results)}\n{end}{after}"
+        if begin in text:
+            before, rest = text.split(begin)
+            _, after = rest.split(end)
+            results = json.loads((RESULTS / f"{name}.json").read_text())
+            text = f"{before}{begin}{table(results)}\n{end}{after}"
     return text
 
 
 def main():
     """Write, or check."""
-    text = README.read_text()
-    fresh = with_tables(text)
-    if "--check" in sys.argv:
-        sys.exit(
-            0 if fresh == text else "README.md disagrees with bench/results/: run python bench/report.py"
-        )
-    README.write_text(fresh)
+    for document in DOCUMENTS:
+        text = document.read_text()
+        fresh = with_tables(text)
+        if "--check" not in sys.argv:
+            document.write_text(fresh)
+        elif fresh != text:
+            sys.exit(f"{document.name} disagrees with bench/results/: run python bench/report.py")
 
 
 if __name__ == "__main__":
