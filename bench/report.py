@@ -74,7 +74,7 @@ def ns_an_item(benchmark, statistic):
 
 
 def parts_table(results):
-    """Nanoseconds of the parts of a step, of the shortest round: the machine is faster and slower by turns."""
+    """Nanoseconds of the parts of a step, in the shortest round: the machine's speed changes between."""
     best = {
         (b["extra_info"]["part"], b["extra_info"]["in_step"]): ns_an_item(b, "min")
         for b in results["benchmarks"]
