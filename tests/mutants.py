@@ -34,7 +34,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = ("physics", "render")
+FILES = ("physics", "tables", "render")
 ARGUED = ROOT / "tests" / "equivalent_mutants.toml"
 FAST = ("physics", "render", "rules", "collision", "traces", "sim", "views", "players")
 """The tests that a mutant faces, those named like its file first; what does not exist is left out."""

@@ -8,7 +8,8 @@ import vecflap
 FLOORS = (
     {"config", "draws", "kernels", "shapes", "buffers"},
     {"physics", "vector"},
-    {"render", "rules", "players", "picture", "disturb", "window"},
+    {"tables", "rules", "players", "picture", "disturb", "window"},
+    {"render"},
     {"sim", "replay", "views"},
     {"dqn", "checkpoint", "tracefile", "shown"},
     {"traces", "evaluate", "gym"},

@@ -10,7 +10,7 @@ import reference
 from numba import njit
 from twins import pixels, twin_of
 
-from vecflap import draws, render, shapes
+from vecflap import draws, render, shapes, tables
 from vecflap.physics import GROUND_Y, LOWEST_Y
 from vecflap.rules import Rules
 from vecflap.sim import VecFlap
@@ -151,7 +151,7 @@ def test_first_column_is_the_first_with_a_tap():
     taps = [int(4.5 * c + 1.75) + 1 for c in range(64)]
     for x in range(-54, 400):
         first = next((c for c in range(64) if taps[c] >= x), 64)
-        assert render.first_column(x) == first
+        assert tables.first_column(x) == first
 
 
 def test_row_bits_are_the_rows_with_a_tap():
@@ -160,4 +160,4 @@ def test_row_bits_are_the_rows_with_a_tap():
         word = 0
         for y in range(y0, GROUND_Y):
             word |= 1 << row_of[y] if y in row_of else 0
-            assert render.row_bits(y0, y + 1) == word
+            assert tables.row_bits(y0, y + 1) == word
