@@ -44,7 +44,7 @@ def output(**variables: str) -> str:
     [
         {"NUMBA_DISABLE_JIT": "1"},
         {"NUMBA_BOUNDSCHECK": "1"},
-        {"NUMBA_CPU_NAME": "generic"},  # without AVX-512
+        {"NUMBA_CPU_NAME": "generic"},  # without AVX-512 and AVX2
     ],
     ids=str,
 )

@@ -10,7 +10,7 @@ import reference
 from numba import njit
 from twins import pixels, twin_of
 
-from vecflap import draws, render, shapes, tables
+from vecflap import draws, render, shapes, tables, vector
 from vecflap.physics import GROUND_Y, LOWEST_Y
 from vecflap.rules import Rules
 from vecflap.sim import VecFlap
@@ -19,29 +19,36 @@ SHAPES = json.loads((Path(__file__).parent / "golden" / "shapes.json").read_text
 PLACES = [100 + 10 * place for place in range(8)]
 
 
-draw_with_loops = render.drawing(render.compose_with_loops)
+def all_drawn(compose):
+    """A kernel that draws all games, by one way to compose a picture."""
+    draw = render.drawing(compose)
+
+    @njit
+    def draw_all(state, frame, plan):
+        for a in range(0, len(frame), render.BLOCK):
+            draw(frame, state, plan, a, min(a + render.BLOCK, len(frame)))
+
+    return draw_all
 
 
-@njit
-def draw_all_with_loops(state, frame, plan):
-    """Draw as processors without AVX-512 do."""
-    for a in range(0, len(frame), render.BLOCK):
-        draw_with_loops(frame, state, plan, a, min(a + render.BLOCK, len(frame)))
+WAYS = {"loops": all_drawn(render.compose_with_loops)}
+WAYS |= {way: all_drawn(render.composing_with_vectors(way)) for way in vector.ways()}
 
 
 def assert_drawn_as_twin(rules: str | Rules, **fields) -> None:
     """Draw games in states placed by hand, one value a game in each field, over an all-lit picture; with
-    loops and, where the processor has what it takes, with vectors."""
+    loops and in all ways that the processor has vectors for."""
     sim = VecFlap(len(next(iter(fields.values()))), rules)
     sim.games.bird_y[:] = 222  # where no fields say otherwise
     for name, value in fields.items():
         getattr(sim.games, name)[:] = value
     sim.frame[:] = -1
     sim.draw()
-    looped = np.full_like(sim.frame.numpy(), -1)
-    draw_all_with_loops(sim._state, looped, np.zeros(render.PLAN, np.int32))
-    assert (looped == sim.frame.numpy()).all(), "loops and vectors differ"
-    frames = pixels(looped)
+    for way, draw_all in WAYS.items():
+        drawn = np.full_like(sim.frame.numpy(), -1)
+        draw_all(sim._state, drawn, np.zeros(render.PLAN, np.int32))
+        assert (drawn == sim.frame.numpy()).all(), f"{way} differ from what VecFlap draws"
+    frames = pixels(sim.frame.numpy())
     for i in range(sim.envs):
         differs = np.argwhere(frames[i] != twin_of(sim, i).frame())
         assert not len(differs), f"column, row {differs[:5].tolist()} of {sim.rows[i]}"

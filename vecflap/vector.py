@@ -1,9 +1,10 @@
 """Two things that loops cannot say: eight words of a picture looked up at once, and bits spread to bytes.
 
-They are written for LLVM, in its vectors. `picture` needs AVX-512; without it, or without the compiler,
-render.py draws with loops.
+They are written for LLVM, in its vectors. `picture` needs AVX-512 or AVX2; without them, or without the
+compiler, render.py draws with loops.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -15,18 +16,21 @@ from vecflap.kernels import config
 
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 PAIR, WORDS, ALL_BYTES = ir.VectorType(I64, 2), ir.VectorType(I64, 8), ir.VectorType(I8, 64)
+HALVES = ir.VectorType(I32, 8)  # the lower or the upper halves of eight words
 BLOCKS = range(8)  # of eight words: a picture
 
 
-def has_avx512() -> bool:
-    """Whether Numba compiles for a processor with AVX-512; no, if it is told for which."""
-    told = config.CPU_NAME or config.CPU_FEATURES
-    return not (config.DISABLE_JIT or told) and bool(llvm.get_host_cpu_features().get("avx512f"))
+def ways() -> list[str]:
+    """What `picture` can use, the best first; nothing, if Numba is told for which processor to compile."""
+    if config.DISABLE_JIT or config.CPU_NAME or config.CPU_FEATURES:
+        return []
+    features = llvm.get_host_cpu_features()
+    return [way for way in LOOK_UPS if features.get(way)]
 
 
-def lanes(builder: Any, first: int, count: int, vector: Any, other: Any = None) -> Any:
-    """Elements first..first+count-1 of a vector, or of two, one behind the other."""
-    mask = ir.Constant(ir.VectorType(I32, count), list(range(first, first + count)))
+def lanes(builder: Any, which: Sequence[int], vector: Any, other: Any = None) -> Any:
+    """Some elements of a vector, or of two, one behind the other."""
+    mask = ir.Constant(ir.VectorType(I32, len(which)), list(which))
     return builder.shuffle_vector(vector, other or ir.Constant(vector.type, ir.Undefined), mask)
 
 
@@ -43,9 +47,38 @@ def at(builder: Any, data: Any, index: Any, kind: Any) -> Any:
     return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
 
 
-def picture(ground: int, bird_block: int, score_block: int, score_row: int) -> Any:
+def look_up_words(builder: Any, table: Any, kinds: Any) -> Iterator[Any]:
+    """Of every byte of `kinds`, the word that a table of eight has for it, eight at a time."""
+    look_up = builder.module.declare_intrinsic(
+        "llvm.x86.avx512.permvar.di.512", (), ir.FunctionType(WORDS, (WORDS, WORDS))
+    )
+    for block in BLOCKS:
+        index = lanes(builder, range(8 * block, 8 * block + 8), kinds)
+        yield builder.call(look_up, [table, builder.zext(index, WORDS)])
+
+
+def look_up_halves(builder: Any, table: Any, kinds: Any) -> Iterator[Any]:
+    """The same for AVX2, which has 32-bit numbers looked up: both halves of the words, then put together."""
+    look_up = builder.module.declare_intrinsic(
+        "llvm.x86.avx2.permd", (), ir.FunctionType(HALVES, (HALVES, HALVES))
+    )
+    numbers = builder.bitcast(table, ir.VectorType(I32, 16))
+    halves = [lanes(builder, range(half, 16, 2), numbers) for half in range(2)]
+    for block in BLOCKS:  # the order that AVX2 puts two vectors together in
+        index = lanes(builder, [8 * block + i for i in (0, 1, 4, 5, 2, 3, 6, 7)], kinds)
+        lower, upper = (builder.call(look_up, [half, builder.zext(index, HALVES)]) for half in halves)
+        first = lanes(builder, (0, 8, 1, 9, 4, 12, 5, 13), lower, upper)
+        second = lanes(builder, (2, 10, 3, 11, 6, 14, 7, 15), lower, upper)
+        yield builder.bitcast(lanes(builder, range(16), first, second), WORDS)
+
+
+LOOK_UPS = {"avx512f": look_up_words, "avx2": look_up_halves}
+
+
+def picture(way: str, ground: int, bird_block: int, score_block: int, score_row: int) -> Any:
     """A function for kernels that draws a picture of 64 words, eight at a time.
 
+    way:    one of `ways()`.
     ground: the word of a column with nothing else in it. The bird's 16 words begin at column 8 * bird_block,
     the score's at 8 * score_block; `score_row` is the score's topmost row.
     """
@@ -80,13 +113,9 @@ def picture(ground: int, bird_block: int, score_block: int, score_row: int) -> A
             kind = builder.or_(kind, load(1, args[number], ALL_BYTES))
         free = ir.Constant(PAIR, [ground, ground])
         pipes = [builder.or_(load(5, args[6 + p], PAIR), load(5, args[9 + p], PAIR)) for p in range(3)]
-        table = lanes(builder, 0, 8, *(lanes(builder, 0, 4, *pair) for pair in ((free, pipes[0]), pipes[1:])))
-        look_up = builder.module.declare_intrinsic(
-            "llvm.x86.avx512.permvar.di.512", (), ir.FunctionType(WORDS, (WORDS, WORDS))
-        )
-        for block in BLOCKS:
-            index = builder.zext(lanes(builder, 8 * block, 8, kind), WORDS)
-            word = builder.call(look_up, [table, index])
+        quads = (lanes(builder, range(4), *pair) for pair in ((free, pipes[0]), pipes[1:]))
+        table = lanes(builder, range(8), *quads)
+        for block, word in enumerate(LOOK_UPS[way](builder, table, kind)):
             if block - bird_block in (0, 1):
                 first = builder.add(args[13], ir.Constant(I64, 8 * (block - bird_block)))
                 word = builder.or_(word, builder.shl(load(12, first, WORDS), splat(builder, args[14])))
