@@ -14,6 +14,7 @@ from numba.core.runtime import _nrt_python, rtsys
 from twins import pixels, twin_of
 
 from vecflap import draws
+from vecflap.disturb import Disturb
 from vecflap.physics import DRAWS, Games
 from vecflap.rules import RULES
 from vecflap.sim import VecFlap
@@ -183,6 +184,8 @@ def test_any_array_of_0_and_1_is_an_action(act):
         ({"envs": 0}, "envs=0: at least one game"),
         ({"envs": -4}, "envs=-4"),
         ({"envs": 1, "rules": "flap8"}, "'flap8' is unknown. Choose from: flap7, flap9, easy"),
+        ({"envs": 4, "buffers": 0}, "buffers=0"),
+        ({"envs": 4, "skip": 0}, "skip=0"),
         ({"envs": 4, "threads": 0}, "threads=0"),
         ({"envs": 4, "threads": -1}, "threads=-1"),
     ],
@@ -351,12 +354,47 @@ def test_games_can_be_restarted_and_reseeded():
     assert (sim.games.age[which] == 0).all()
     assert (sim.games.draws[which] == before[which, DRAWS] + 2).all(), "with gaps of their own"
     assert (sim.age.numpy() == sim.games.age).all()
+    drawn = sim.frame.clone()
+    sim.draw()
+    assert (sim.frame == drawn).all(), "and their pictures"
     sim.restart(seed=4)
     other = VecFlap(30, seed=4)
     assert (sim.rows == other.rows).all()
     assert_equal_after_steps(sim, other)
     with pytest.raises(ValueError, match="shape"):
         sim.restart([1, 0])
+
+
+@pytest.mark.parametrize("buffers", [2, 3])
+@pytest.mark.parametrize("disturb", [Disturb(), Disturb(flip=0.01)])
+def test_frames_stay_in_other_buffers_while_steps_go_on(buffers, disturb):
+    sim, twin = (VecFlap(50, buffers=b, disturb=disturb) for b in (buffers, 1))
+    seen = [(sim.frame, twin.frame.clone())]
+    for t in range(60):
+        act = np.arange(50) % 20 == t % 20
+        if t == 20:
+            sim.turn()  # a copy, so that what was seen last stays when games restart
+            seen.append((sim.frame, twin.frame.clone()))
+            sim.restart(act)
+            twin.restart(act)
+            seen[-1] = (sim.frame, twin.frame.clone())
+        with pytest.raises(ValueError, match="values other than 0"):
+            sim.step(np.full(50, 2))
+        sim.step_async(act)
+        assert (sim.frame == seen[-1][1]).all(), "the latest, while the next ones are drawn"
+        sim.step_wait()
+        twin.step(act)
+        seen.append((sim.frame, twin.frame.clone()))
+        for frame, expected in seen[-buffers:]:
+            assert (frame == expected).all()
+    assert len({frame.data_ptr() for frame, _ in seen}) == buffers
+    mine = np.zeros_like(sim.frame)
+    sim.bind(frame=mine)
+    assert (mine == seen[-1][1].numpy()).all()
+    sim.step(act)
+    twin.step(act)
+    assert (mine == seen[-1][1].numpy()).all(), "one of the buffers"
+    assert (sim.frame == twin.frame).all()
 
 
 def test_nothing_is_allocated_by_a_step():

@@ -57,8 +57,8 @@ class FlappyBirdVector(gymnasium.vector.VectorEnv):
     anew in the same step, with final_obs and final_info in the infos as SyncVectorEnv gives them.
 
     Observations are not copied: they alternate between two memories, so those of a step stay as they are
-    during the next step, and are overwritten by the one after that (or by a reset with a seed). All else is
-    the caller's to keep. One seed keys all games: game i is a function of (seed, i), whatever N.
+    during the next step, and are overwritten by the one after that. All else is the caller's to keep. One
+    seed keys all games: game i is a function of (seed, i), whatever N.
     """
 
     metadata = {  # noqa: RUF012
@@ -93,7 +93,8 @@ class FlappyBirdVector(gymnasium.vector.VectorEnv):
         check_mode(render_mode, self.metadata)
         if max_episode_steps is not None and max_episode_steps < 1:
             raise ValueError(f"max_episode_steps={max_episode_steps}: an episode has at least one.")
-        self.sim = VecFlap(num_envs, rules, threads=threads, final=True, skip=skip)
+        buffers = 2 if obs == "packed" else 1
+        self.sim = VecFlap(num_envs, rules, threads=threads, buffers=buffers, final=True, skip=skip)
         self.games = Shown(self.sim, obs, frames)
         self.num_envs, self.render_mode, self.copy = num_envs, render_mode, copy
         self.autoreset_mode = AutoresetMode.SAME_STEP  # where SyncVectorEnv has it, and TorchRL looks

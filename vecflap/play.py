@@ -107,11 +107,14 @@ def play_all_threaded(
 
 
 @kernel()
-def restart_all(state, ranges, which, seed, purpose, stream):
-    """Begin an episode of every game of which uint8 [N] is 1. state: int32 [16, N], in and out."""
+def restart_all(state, ranges, which, frame, age, plan, skip, seed, purpose, stream):
+    """Begin an episode of every game of which uint8 [N] is 1, and draw it. state: int32 [16, N], in and out.
+    The others are those of `play_all`."""
     for i in range(len(which)):
         if which[i]:
             physics.restart(state, i, ranges[i], Gaps(seed, purpose, stream))
+            show_ages(state[AGE, i : i + 1], age[i : i + 1], skip)
+            render.draw(frame, state, plan[0], i, i + 1)
 
 
 @kernel()

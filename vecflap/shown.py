@@ -25,7 +25,7 @@ class Shown:
 
     def __init__(self, sim: VecFlap, kind: str, frames: int) -> None:
         """
-        sim:    the games, with `final`; its `frame` will move between two memories if the kind is `packed`.
+        sim:    the games, with `final`, and two buffers if the kind is `packed`.
         frames: of a stack.
         """
         if kind not in KINDS:
@@ -34,11 +34,15 @@ class Shown:
             raise ValueError(f"frames={frames}: a stack has at least one.")
         self.sim, self.kind = sim, kind
         self.term, self.age, self.final = sim.term.numpy().view(bool), sim.age.numpy(), sim.final.numpy()
-        depth = {"packed": 1, "features": 0}.get(kind, frames)
-        self.stacks = [np.zeros((sim.envs, depth, SIZE), np.int64) for _ in range(2)]  # the latest first
+        if kind == "packed":
+            before = sim.frame
+            sim.turn()
+            self.stacks = [frame.numpy()[:, None] for frame in (sim.frame, before)]  # the latest first
+        else:
+            depth = 0 if kind == "features" else frames
+            self.stacks = [np.zeros((sim.envs, depth, SIZE), np.int64) for _ in range(2)]
         self.seen = [self._expanded(stack, sim.rows) for stack in self.stacks]
         self.obs = self.seen[0]
-        self._bind()
 
     def play(self, act: Any) -> Ended:
         """Step all games; `show` is to follow. Returns those that crashed.
@@ -70,17 +74,14 @@ class Shown:
     def restart(self, which: np.ndarray | None = None, seed: int | None = None) -> None:
         """Begin episodes of all games, or of those where bool [N] `which` is true; `show` is to follow.
 
-        seed: go on with another seed. What was seen before is then overwritten.
+        seed: go on with another seed.
         """
-        if seed is not None:
-            self.sim.restart(seed=seed)
-            self._bind()
         self._turn()
-        np.copyto(self.stacks[0], self.stacks[1])
-        if seed is None:
-            self.sim.restart(which)
+        if self.kind == "packed":
+            self.sim.turn()
         else:
-            self.sim.draw()
+            np.copyto(self.stacks[0], self.stacks[1])
+        self.sim.restart(which, seed)
         self._begin(slice(None) if which is None else which)
 
     def show(self) -> np.ndarray:
@@ -92,20 +93,11 @@ class Shown:
         """Let the next step write where the step before the last one did."""
         self.stacks.reverse()
         self.seen.reverse()
-        self._bound.reverse()
-        self.sim.frame, self.sim._arguments = self._bound[0]
-
-    def _bind(self) -> None:
-        """Prepare what `_turn` switches: to bind at every step would copy the frames."""
-        self._bound: list[tuple] = []
-        for stack in reversed(self.stacks):
-            if self.kind == "packed":
-                self.sim.bind(frame=stack[:, 0])
-            self._bound.insert(0, (self.sim.frame, self.sim._arguments))
 
     def _begin(self, which: Any) -> None:
         """Fill the stacks of some games with their first frames."""
-        self.stacks[0][which] = self.sim.frame.numpy()[which, None]
+        if self.kind != "packed":
+            self.stacks[0][which] = self.sim.frame.numpy()[which, None]
 
     def _finals(self, crashed: np.ndarray) -> np.ndarray:
         """[K, ...]: what the players of int64 [K] games saw at the crash."""

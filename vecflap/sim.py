@@ -1,5 +1,6 @@
 """N games, played and drawn together: `VecFlap`."""
 
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
@@ -43,8 +44,9 @@ class VecFlap:
     """N games of Flappy Bird in one process, stepped together, drawn as packed 64x64 one-bit pictures.
 
     Every output is a torch tensor in memory that stays where it is (pinned if `pin`; your own by `bind`),
-    overwritten by the next step; `.numpy()` of it is an array over the same memory. A crashed game restarts
-    within the step.
+    overwritten by the next step; `.numpy()` of it is an array over the same memory. With `buffers` of more
+    than one, steps draw into them by turns, and `frame` is the latest. A crashed game restarts within the
+    step.
 
     act:   uint8 [N]      1 = flap, 0 = glide: what `step()` plays
     frame: int64 [N, 64]  the picture: bit r of word c is column c, row r; after a crash the next episode's
@@ -80,6 +82,7 @@ class VecFlap:
         stream: np.ndarray = physics.NO_STREAM,
         threads: int | None = None,
         pin: bool = False,
+        buffers: int = 1,
         final: bool = False,
         skip: int = 1,
         disturb: Disturb = NOT_AT_ALL,
@@ -91,6 +94,7 @@ class VecFlap:
         purpose: which stream of gaps, see draws.py.
         stream:  uint8 gap places to play instead of draws (for one game: to replay a recording).
         threads: CPU threads, at most Numba's; None: one for every 256 games.
+        buffers: memories for frames: those of a step stay as they are for `buffers` - 1 steps more.
         final:   whether to draw the pictures of crashes.
         skip:    frames a step plays with the same action; a crash ends it.
         disturb: actions that stick or come late, pixels that flip.
@@ -99,6 +103,8 @@ class VecFlap:
             raise ValueError(f"envs={envs}: at least one game is needed.")
         if threads is not None and threads < 1:
             raise ValueError(f"threads={threads}: at least one is needed.")
+        if buffers < 1:
+            raise ValueError(f"buffers={buffers}: at least one is needed.")
         if skip < 1:
             raise ValueError(f"skip={skip}: a step plays at least one frame.")
         self.envs, self.seed, self.purpose, self.stream, self.skip = envs, seed, purpose, stream, skip
@@ -119,6 +125,8 @@ class VecFlap:
         for name, (dtype, columns) in OUTPUTS.items():
             shape = (envs * (final or name != "final"), *columns)
             setattr(self, name, torch.zeros(shape, dtype=dtype, pin_memory=pin))
+        others = [torch.zeros_like(self.frame, pin_memory=pin) for _ in range(buffers - 1)]
+        self._frames = deque([*others, self.frame])  # the latest last
         self._worker: ThreadPoolExecutor | None = None
         self._playing: Future | None = None
         self._point()
@@ -130,9 +138,11 @@ class VecFlap:
         self._check_idle()
         if not self._play(self._act if act is None else actions(act, self.envs)):
             raise wrong_actions()
+        self._turn()
 
     def step_async(self, act: Any = None) -> None:
-        """Begin a step on a thread of its own, and return: until `step_wait`, the outputs are being written.
+        """Begin a step on a thread of its own, and return: until `step_wait`, the outputs are being written,
+        but with more buffers than one not `frame`, which is the latest step's till then.
 
         ValueError, as from `step`, now or from `step_wait`.
         """
@@ -149,6 +159,7 @@ class VecFlap:
         playing, self._playing = self._playing, None
         if not playing.result():
             raise wrong_actions()
+        self._turn()
 
     def restart(self, which: Any = None, seed: int | None = None) -> None:
         """Begin an episode of every game, or of those where `which`, bool [N], is true.
@@ -161,8 +172,17 @@ class VecFlap:
             self.state[:] = 0
             self._point()
         mask = np.ones(self.envs, np.uint8) if which is None else actions(which, self.envs)
-        restart_all(self._state, self.ranges, mask, *self._gaps)
-        self.draw()
+        frame, age = self.frame.numpy(), self.age.numpy()
+        restart_all(self._state, self.ranges, mask, frame, age, self._plan, self.skip, *self._gaps)
+        if self.disturbance:
+            self.draw()
+
+    def turn(self) -> None:
+        """Go on in the next of the buffers, with a copy of the latest frames."""
+        self._check_idle()
+        latest = self.frame
+        self._turn()
+        self.frame.copy_(latest)
 
     def draw(self) -> None:
         """Write frame and age anew from the games' state, say after changing it by hand."""
@@ -173,7 +193,8 @@ class VecFlap:
 
     def bind(self, **outputs: Any) -> None:
         """Write outputs, by their names, into memory of yours from now on: tensors, arrays, or what has
-        DLPack, of the same type and shape. What they hold now is copied. ValueError for what does not fit."""
+        DLPack, of the same type and shape. What they hold now is copied. ValueError for what does not fit.
+        Of the buffers, `frame` is the latest."""
         self._check_idle()
         checked = {}
         for name, memory in outputs.items():
@@ -185,6 +206,7 @@ class VecFlap:
             array[...] = getattr(self, name).numpy()
             memory = outputs[name]
             setattr(self, name, memory if isinstance(memory, torch.Tensor) else torch.from_numpy(array))
+        self._frames[-1] = self.frame
         self._point()
 
     def state_dict(self) -> dict[str, torch.Tensor]:
@@ -216,23 +238,30 @@ class VecFlap:
         chosen = given.copy()
         self._run(self.disturbance.act(chosen, self.age.numpy(), self.seed))
         self._act[:] = chosen
-        self.disturbance.show(self.frame.numpy(), self.seed)
+        self.disturbance.show(self._frames[0].numpy(), self.seed)
         return True
 
     def _run(self, given: np.ndarray) -> bool:
         if self.threads == 1:
-            return play_all(self._state, self.ranges, given, *self._arguments)
+            return play_all(self._state, self.ranges, given, *self._arguments[0])
         with PARALLEL:
-            return play_all_threaded(self._state, self.ranges, given, *self._arguments)
+            return play_all_threaded(self._state, self.ranges, given, *self._arguments[0])
+
+    def _turn(self) -> None:
+        """Make the buffer that comes next the latest."""
+        if len(self._frames) > 1:
+            self._frames.rotate(-1)
+            self._arguments.rotate(-1)
+            self.frame = self._frames[-1]
 
     def _point(self) -> None:
         """Make the kernel's arguments anew. Made at every step, they would take longer than 64 games."""
         self._gaps = (self.seed, self.purpose, self.stream)
         self._plan = np.zeros((self.threads, render.PLAN), np.int32)
         self._act = self.act.numpy()
-        frame, final, *others = (getattr(self, name).numpy() for name in OUTPUTS)
-        outputs = (self._act, frame, final, self.crashes, *others)
-        self._arguments = (*outputs, self._moved, self._plan, self.skip, *self._gaps)
+        _, final, *others = (getattr(self, name).numpy() for name in OUTPUTS)
+        rest = (final, self.crashes, *others, self._moved, self._plan, self.skip, *self._gaps)
+        self._arguments = deque((self._act, frame.numpy(), *rest) for frame in self._frames)
 
     def _check_idle(self) -> None:
         if self._playing is not None:
