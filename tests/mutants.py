@@ -4,7 +4,8 @@
 
 Mutated are comparisons, constants, operators, min and max, and conditional expressions; not annotations,
 strings, decorators, imports and the messages of asserts. Every mutant is a copy of the package in a process
-of its own, with an empty cache of kernels. One that no test can notice is argued away in
+of its own: first without the compiler, which ends most of them soon, then with an empty cache of kernels. One
+that no test can notice is argued away in
 equivalent_mutants.toml, by a key without line numbers: function, line, change, and #2 if it is the second
 such. Exit code 1: a mutant survived that is not argued away, or an argument is out of date. Without
 --boundscheck, what becomes of a mutant that reads past an array's end is up to what lies there.
@@ -24,7 +25,7 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -38,6 +39,8 @@ FILES = ("physics", "tables", "render")
 ARGUED = ROOT / "tests" / "equivalent_mutants.toml"
 FAST = ("physics", "render", "rules", "collision", "traces", "sim", "views", "players")
 """The tests that a mutant faces, those named like its file first; what does not exist is left out."""
+UNCOMPILED = ("physics", "render", "rules", "traces")
+"""Those that it faces first, without the compiler."""
 LAST = ("random_games", "number_of_games")
 """Words in the names of slow tests: they come after all others."""
 LEFT_OUT = "threads"
@@ -164,55 +167,67 @@ def prepare() -> None:
 
 
 class SlowTestsLast:
-    """A plugin of pytest's."""
+    """A plugin of pytest's. Without the compiler, numbers wrap on purpose, as they do with it."""
 
     def pytest_collection_modifyitems(self, items: list) -> None:
+        numba, numpy, physics, play = (
+            importlib.import_module(name) for name in ("numba", "numpy", "vecflap.physics", "vecflap.play")
+        )
+        if numba.config.DISABLE_JIT:
+            numpy.seterr(over="ignore")
+            play.Gaps = lambda seed, *rest: physics.Gaps(numpy.int64(seed), *rest)
         items[:] = [item for item in items if LEFT_OUT not in item.name]
         items.sort(key=lambda item: any(word in item.name for word in LAST))
 
 
-def run_tests(folder: Path, file: str, timeout: float) -> None:
+def run_tests(folder: Path, file: str, compiled: bool, timeout: float) -> None:
     """In a process of its own: the fast tests, on the package in a folder. Exits as pytest does."""
     signal.setitimer(signal.ITIMER_REAL, timeout)  # ends the process, in compiled code too
     os.dup2(os.open(folder / "log", os.O_WRONLY | os.O_CREAT), 1)
     os.dup2(1, 2)
     os.chdir(folder.parent)
-    os.environ["NUMBA_CACHE_DIR"] = str(folder / "cache")
+    os.environ |= {"NUMBA_CACHE_DIR": str(folder / "cache"), "NUMBA_DISABLE_JIT": str(int(not compiled))}
     importlib.import_module("numba.core.config").reload_config()
     sys.path[0] = str(folder)  # instead of the folder of this script
     imported = importlib.import_module("vecflap").__file__
     if imported != str(folder / "vecflap" / "__init__.py"):
         print(f"{imported} was imported", flush=True)
         sys.exit(99)
-    names = [f"tests/test_{name}.py" for name in sorted(FAST, key=lambda name: name != file)]
+    chosen = FAST if compiled else UNCOMPILED
+    names = [f"tests/test_{name}.py" for name in sorted(chosen, key=lambda name: name != file)]
     options = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", f"--basetemp={folder / 'tmp'}"]
+    options += [] if compiled else ["-W", "ignore"]
     tests = [name for name in names if Path(name).exists()]
     sys.exit(int(importlib.import_module("pytest").main([*options, *tests], [SlowTestsLast()])))
 
 
 def trials(work: Path, mutants: list[Mutant], jobs: int, timeout: float) -> Iterator[Trial]:
     """Try mutants, some at a time, each in a folder and a process of its own."""
-    todo, running = iter(mutants), dict[Any, tuple]()
+    todo, running = deque((mutant, False) for mutant in mutants), dict[Any, tuple]()
     fork = multiprocessing.get_context("fork")
     codes = {0: "survived", 1: "killed", 2: "killed", -signal.SIGALRM: "timeout"}  # 2: on importing the tests
-    while True:
-        while len(running) < jobs and (mutant := next(todo, None)):
+    while todo or running:
+        while todo and len(running) < jobs:
+            mutant, compiled = todo.popleft()
             folder = Path(tempfile.mkdtemp(dir=work))
             shutil.copytree(work / "vecflap", folder / "vecflap")
             if mutant.source:
                 (folder / "vecflap" / f"{mutant.file}.py").write_text(mutant.source)
-            process = fork.Process(target=run_tests, args=(folder, mutant.file, timeout), daemon=True)
+            process = fork.Process(
+                target=run_tests, args=(folder, mutant.file, compiled, timeout), daemon=True
+            )
             process.start()
-            running[process.sentinel] = process, mutant, folder, time.monotonic()
-        if not running:
-            return
+            running[process.sentinel] = process, mutant, compiled, folder, time.monotonic()
         for sentinel in wait(list(running)):
-            process, mutant, folder, begin = running.pop(sentinel)
+            process, mutant, compiled, folder, begin = running.pop(sentinel)
             process.join()
             outcome = codes.get(process.exitcode, "error" if process.exitcode > 0 else "crashed")
             log = (folder / "log").read_text(errors="replace")
             shutil.rmtree(folder)
-            yield Trial(mutant, outcome, time.monotonic() - begin, log)
+            if outcome == "survived" and not compiled:
+                todo.appendleft((mutant, True))
+            else:
+                yield Trial(mutant, outcome, time.monotonic() - begin, log)
 
 
 def tried(mutants: list[Mutant], jobs: int, timeout: float, show: Console) -> list[Trial]:
