@@ -37,7 +37,7 @@ def make_learner(config: Config) -> tuple[Learner, Batch]:
             network.head.weight.normal_(generator=rng)
             q = network(batch.next_obs)
             network.head.bias[0] += (q[:, 1] - q[:, 0]).median()
-            network.head.bias += 3
+            network.head.bias += 1
     return learner, batch
 
 

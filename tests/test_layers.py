@@ -10,7 +10,7 @@ FLOORS = (
     {"physics", "vector"},
     {"tables", "rules", "players", "picture", "disturb", "window"},
     {"render"},
-    {"play", "replay", "views"},
+    {"play", "replay", "views", "bitconv"},
     {"sim"},
     {"dqn", "checkpoint", "tracefile", "shown"},
     {"traces", "evaluate", "gym"},

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vecflap import draws
+from vecflap import bitconv, draws
 from vecflap.config import FRAMES, Config
+from vecflap.kernels import config as numba_config
 from vecflap.kernels import kernel
 from vecflap.render import SIZE
 from vecflap.replay import Batch
@@ -67,24 +68,35 @@ class Compact(nn.Module):
     """A small network made for one-bit pictures: int64 [B, 4, 64] packed frames to float32 [B, 2] Q values.
 
     4x64x64 -> 32x8x8 -> 64x3x3 -> 256 -> 2. Strided convolutions only, no normalisation: 1.9 MFLOP a state.
+    On a CPU the first layer is a table, and the second a product of matrices.
     """
 
     def __init__(self, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.dtype = dtype
         self.unpack = Unpack(0.0, 1.0)
-        self.conv1 = nn.Conv2d(FRAMES, 32, 8, stride=8)
-        self.conv2 = nn.Conv2d(32, 64, 4, stride=2)
-        self.hidden = nn.Linear(64 * 3 * 3, 256)
+        self.conv1 = nn.Conv2d(FRAMES, 32, bitconv.KERNEL, bitconv.KERNEL)
+        self.conv2 = nn.Conv2d(32, 64, bitconv.WINDOW, bitconv.STEP)
+        self.hidden = nn.Linear(3 * 3 * 64, 256)
         self.head = nn.Linear(256, 2)
 
     def forward(self, obs: Tensor) -> Tensor:
-        x = self.unpack(obs, self.dtype)
+        tables = obs.device.type == "cpu" and not numba_config.DISABLE_JIT
         with torch.autocast(obs.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            x = F.relu(self.conv1(x))
-            x = F.relu(self.conv2(x))
+            x = self.by_tables(obs) if tables else self.by_convolutions(obs)
             x = F.relu(self.hidden(x.flatten(1)))
         return self.head(x.float())
+
+    def by_tables(self, obs: Tensor) -> Tensor:
+        """[B, 9, 64]: what the convolutions find, by place, on a CPU."""
+        patches = bitconv.BitConvolution.apply(obs, self.conv1.weight, self.conv1.bias)
+        by_place = self.conv2.weight.permute(0, 2, 3, 1).flatten(1)
+        return F.relu(F.linear(patches, by_place, self.conv2.bias))
+
+    def by_convolutions(self, obs: Tensor) -> Tensor:
+        """The same, anywhere."""
+        x = F.relu(self.conv1(self.unpack(obs, self.dtype)))
+        return F.relu(self.conv2(x)).flatten(2).transpose(1, 2)
 
 
 class Article(nn.Module):

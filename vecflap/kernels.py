@@ -9,12 +9,16 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numba
 
 config: Any = numba.config  # Numba's own types leave out what is used here
 njit: Any = numba.njit
+
+PARALLEL = Lock()
+"""Held while Numba's threads play: its `workqueue` layer ends the process when two threads use it at once."""
 
 inlined = njit(forceinline=True, _nrt=False, error_model="numpy")
 """For functions that only kernels call. They allocate nothing, so Numba's reference counting (`_nrt`) is off:

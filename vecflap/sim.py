@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Lock
 from typing import Any
 
 import numba
@@ -13,6 +12,7 @@ import torch
 from vecflap import draws, physics, render
 from vecflap.buffers import actions, array_over, wrong_actions
 from vecflap.disturb import Disturb, Disturbance
+from vecflap.kernels import PARALLEL
 from vecflap.physics import NUMBERS
 from vecflap.play import draw_all, play_all, play_all_threaded, restart_all
 from vecflap.rules import Rules, rows_of
@@ -26,8 +26,6 @@ OUTPUTS = {  # in the order of the kernels' arguments: type, and columns
     "score": (torch.int32, ()),
 }
 NOT_AT_ALL = Disturb()
-PARALLEL = Lock()
-"""Held while Numba's threads play: its `workqueue` layer ends the process when two threads use it at once."""
 GAMES_PER_THREAD = 256
 """Fewer games than this are not worth waking a thread for: a call that does costs about 4 us more."""
 

@@ -1,0 +1,255 @@
+"""The compact network's first layer on a CPU: a convolution over packed pictures, without unpacking them.
+
+Kernel and stride are 8, so what an output sees of the pictures is whole bytes, one for each frame and column.
+What such a byte adds to the 32 channels is a row of a table that has one for each of its 256 values. The sum
+of 32 rows is an eighth of the arithmetic of the products; its gradient adds to the same rows.
+
+Outputs are written where the second layer needs them, once for each of its 3 x 3 places that sees them: that
+makes it a product of two matrices.
+"""
+
+from typing import Any
+
+import numba
+import torch
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic as numba_intrinsic
+from torch import Tensor
+
+from vecflap.config import FRAMES
+from vecflap.kernels import PARALLEL, inlined, kernel
+from vecflap.render import SIZE
+
+KERNEL = 8  # columns, rows, and the stride
+OUT = SIZE // KERNEL  # outputs, along and across
+CHANNELS = 32
+SEEN = FRAMES * KERNEL  # bytes that an output sees
+VALUES = 256  # of a byte
+STRIDE = (
+    VALUES + 1
+)  # rows from a byte's table to the next: 256 would crowd them all into one place of a cache
+TABLE = SEEN * STRIDE * CHANNELS
+OFFSETS = [KERNEL * (SIZE * frame + column) for frame in range(FRAMES) for column in range(KERNEL)]
+"""Of the bytes that an output sees, from the first one."""
+BITS = (torch.arange(VALUES) >> torch.arange(KERNEL)[:, None] & 1).float()
+"""float32 [8, 256]: the bits of every byte."""
+
+WINDOW, STEP = 4, 2  # of the second layer: outputs it sees along and across, and its stride
+PLACES = (OUT - WINDOW) // STEP + 1
+PATCH = WINDOW * WINDOW * CHANNELS
+OF_A_PICTURE = PLACES * PLACES * PATCH
+
+intrinsic: Any = numba_intrinsic  # its types count the first argument, which callers leave out
+ROW = ir.VectorType(ir.FloatType(), CHANNELS)
+I64 = ir.IntType(64)
+
+
+class Rows:
+    """The arrays of an intrinsic, in LLVM's terms."""
+
+    def __init__(self, context: Any, builder: Any, sig: Any, args: Any) -> None:
+        self.context, self.builder, self.sig, self.args = context, builder, sig, args
+
+    def at(self, argument: int, index: Any) -> Any:
+        """The address of an element."""
+        array = self.context.make_array(self.sig.args[argument])
+        return self.builder.gep(array(self.context, self.builder, self.args[argument]).data, [index])
+
+    def row(self, argument: int, index: Any) -> Any:
+        """The address of 32 numbers from an element on."""
+        return self.builder.bitcast(self.at(argument, index), ROW.as_pointer())
+
+    def seen(self, table: int, octets: int, first: Any) -> Any:
+        """The addresses of the rows of the bytes that an output sees."""
+        for number, offset in enumerate(OFFSETS):
+            place = self.builder.add(first, ir.Constant(I64, offset))
+            byte = self.builder.zext(self.builder.load(self.at(octets, place)), I64)
+            index = self.builder.add(byte, ir.Constant(I64, number * STRIDE))
+            yield self.row(table, self.builder.mul(index, ir.Constant(I64, CHANNELS)))
+
+
+@intrinsic
+def sum_rows(typing, out, places, bias, table, octets, first):  # type: ignore[no-untyped-def]
+    """Write to four places of `out` the sum of the biases and the rows of the bytes seen from `first` on, or
+    0 where it is negative."""
+
+    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        rows, zero = Rows(context, builder, sig, args), ir.Constant(ROW, None)
+        sums = [builder.load(rows.row(2, ir.Constant(I64, 0)), align=4), zero]  # two: one need not wait
+        for number, row in enumerate(rows.seen(3, 4, args[5])):
+            sums[number % 2] = builder.fadd(sums[number % 2], builder.load(row, align=4))
+        total = builder.fadd(*sums)
+        positive = builder.select(builder.fcmp_ordered(">", total, zero), total, zero)
+        for place in range(4):
+            builder.store(positive, rows.row(0, builder.extract_value(args[1], place)), align=4)
+        return context.get_dummy_value()
+
+    return types.void(out, places, bias, table, octets, types.int64), code
+
+
+@intrinsic
+def spread_row(typing, grads, places, count, outs, table, octets, first):  # type: ignore[no-untyped-def]
+    """Add the sum of the gradients at the first places, 1, 2 or 4 of them, where the outputs are positive, to
+    the rows of the bytes seen."""
+
+    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        rows, zero = Rows(context, builder, sig, args), ir.Constant(ROW, None)
+        indices = [builder.extract_value(args[1], place) for place in range(4)]
+        total, *others = (builder.load(rows.row(0, index), align=4) for index in indices)
+        for number, other in enumerate(others, 1):
+            taken = builder.icmp_signed(">", args[2], ir.Constant(I64, number))
+            total = builder.fadd(total, builder.select(taken, other, zero))
+        positive = builder.fcmp_ordered(">", builder.load(rows.row(3, indices[0]), align=4), zero)
+        added = builder.select(positive, total, zero)
+        for row in rows.seen(4, 5, args[6]):
+            builder.store(builder.fadd(builder.load(row, align=4), added), row, align=4)
+        return context.get_dummy_value()
+
+    return types.void(grads, places, types.int64, outs, table, octets, types.int64), code
+
+
+@intrinsic
+def add_row(typing, table, to, of, weight, added):  # type: ignore[no-untyped-def]
+    """Write to 32 numbers of the table, from `to` on, those from `of` on and those of the weights."""
+
+    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        rows = Rows(context, builder, sig, args)
+        one, other = (builder.load(rows.row(n, args[i]), align=4) for n, i in ((0, 2), (3, 4)))
+        builder.store(builder.fadd(one, other), rows.row(0, args[1]), align=4)
+        return context.get_dummy_value()
+
+    return types.void(table, types.int64, types.int64, weight, types.int64), code
+
+
+@kernel(_nrt=False)
+def fill_table(weight, table):
+    """weight: float32 [32 * 8 * 32], in: by frame and column, row, and channel. table: float32 [any], out."""
+    for number in range(SEEN):
+        first = CHANNELS * STRIDE * number
+        for o in range(CHANNELS):
+            table[first + o] = 0.0
+        for bit in range(
+            KERNEL
+        ):  # values with this bit, and lower ones, are those without it, and its weight
+            added = CHANNELS * (KERNEL * number + bit)
+            for row in range(1 << bit):
+                to = first + CHANNELS * (row + (1 << bit))
+                add_row(table, to, first + CHANNELS * row, weight, added)
+
+
+@inlined
+def first_seen(i, column, row):
+    """Where an output's bytes begin."""
+    return KERNEL * (SIZE * FRAMES * i + KERNEL * column) + row
+
+
+@inlined
+def places_of(i, column, row):
+    """Where in the patches an output of picture i is written: four indices, of which the first 1, 2 or 4
+    differ, and how many."""
+    p, q = min(column // STEP, PLACES - 1), min(row // STEP, PLACES - 1)  # the last ones that see it
+    before_p, before_q = max((column - STEP) // STEP, 0), max((row - STEP) // STEP, 0)
+    count = (1 + (p != before_p)) * (1 + (q != before_q))
+    one, four = patch(i, column, row, p, q), patch(i, column, row, before_p, before_q)
+    two, three = patch(i, column, row, p, before_q), patch(i, column, row, before_p, q)
+    return (one, three if q == before_q else two, two if q == before_q else three, four), count
+
+
+@inlined
+def patch(i, column, row, p, q):
+    """Where in the patches what place (p, q) sees of an output begins."""
+    seen = WINDOW * (column - STEP * p) + row - STEP * q
+    return PATCH * (PLACES * (PLACES * i + p) + q) + CHANNELS * seen
+
+
+@inlined
+def convolve_some(octets, table, bias, patches, a, b):
+    """`convolve`, of pictures a..b-1."""
+    for row in range(OUT):  # outside, for fewer values of bytes at a time: their rows stay in the cache
+        for i in range(a, b):
+            for column in range(OUT):
+                places, _ = places_of(i, column, row)
+                sum_rows(patches, places, bias, table, octets, first_seen(i, column, row))
+
+
+@inlined
+def spread_some(octets, patches, grads, table, a, b):
+    """`spread_gradients`, of pictures a..b-1."""
+    for row in range(OUT):
+        for i in range(a, b):
+            for column in range(OUT):
+                places, count = places_of(i, column, row)
+                spread_row(grads, places, count, patches, table, octets, first_seen(i, column, row))
+
+
+@kernel(_nrt=False)
+def convolve(octets, table, bias, patches):
+    """The first layer and its ReLU, where the second one sees them.
+
+    octets: uint8 [B * 4 * 64 * 8], in, packed pictures. table: float32 [any], in, see fill_table.
+    bias: float32 [32], in. patches: float32 [B * 9 * 512], out: by place, then column, row and channel.
+    """
+    convolve_some(octets, table, bias, patches, 0, len(patches) // OF_A_PICTURE)
+
+
+@kernel(parallel=True)
+def convolve_threaded(octets, table, bias, patches, threads):
+    """`convolve`, some pictures a thread."""
+    n = len(patches) // OF_A_PICTURE
+    for k in numba.prange(threads):
+        convolve_some(octets, table, bias, patches, n * k // threads, n * (k + 1) // threads)
+
+
+@kernel(_nrt=False)
+def spread_gradients(octets, patches, grads, tables):
+    """The reverse of `convolve`: add the gradients of its outputs to the rows that were added to them.
+
+    grads: float32 [B * 9 * 512], in. tables: float32 [threads, any], in and out.
+    """
+    spread_some(octets, patches, grads, tables[0], 0, len(patches) // OF_A_PICTURE)
+
+
+@kernel(parallel=True)
+def spread_gradients_threaded(octets, patches, grads, tables):
+    """`spread_gradients`, some pictures a thread, each into a table of its own."""
+    n, threads = len(patches) // OF_A_PICTURE, len(tables)
+    for k in numba.prange(threads):
+        spread_some(octets, patches, grads, tables[k], n * k // threads, n * (k + 1) // threads)
+
+
+class BitConvolution(torch.autograd.Function):
+    """float32 [B, 9, 512], what the second layer sees: of packed pictures int64 [B, 4, 64], by weights
+    float32 [32, 4, 8, 8] and biases [32], after ReLU. Without gradients for the pictures."""
+
+    @staticmethod
+    def forward(ctx: Any, packed: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """The table is filled each time: torch does not tell when weights have changed."""
+        table, rows = torch.empty(TABLE), weight.detach().permute(1, 2, 3, 0).contiguous()
+        fill_table(rows.view(-1).numpy(), table.numpy())
+        octets = packed.contiguous().view(torch.uint8).view(-1)
+        patches = torch.empty(len(packed), PLACES * PLACES, PATCH)
+        arrays = [tensor.numpy() for tensor in (octets, table, bias.detach(), patches.view(-1))]
+        threads = torch.get_num_threads()
+        if threads == 1:
+            convolve(*arrays)
+        else:
+            with PARALLEL:
+                convolve_threaded(*arrays, threads)
+        ctx.save_for_backward(octets, patches)
+        return patches
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of weights, each the sum over the bytes that have its bit, and of biases."""
+        octets, patches = ctx.saved_tensors
+        tables = torch.zeros(torch.get_num_threads(), TABLE)
+        arrays = [t.numpy() for t in (octets, patches.view(-1), grads[0].reshape(-1), tables)]
+        if len(tables) == 1:
+            spread_gradients(*arrays)
+        else:
+            with PARALLEL:
+                spread_gradients_threaded(*arrays)
+        rows = tables.sum(0).view(SEEN, STRIDE, CHANNELS)[:, :VALUES]
+        weight = (BITS @ rows).view(FRAMES, KERNEL, KERNEL, CHANNELS).permute(3, 0, 1, 2)
+        return None, weight, rows[0].sum(0)
