@@ -1,0 +1,204 @@
+"""vecflap's training and two others' loops, by turns, on the same threads. Item: one transition learned from.
+
+python bench/training.py [--threads 2] [--rounds 3] [--seconds 15] [--device cpu] [--flappy-python PYTHON]
+
+A window is a process of its own. The others are re-created in baselines/: they play vecflap's game, with
+the article's or vecflap's default network. --flappy-python: one that has flappy-bird-gymnasium, say that of
+`make bench-peers`, which also plays then. vecflap runs as its users run it, `vecflap train`, without
+selections; not timed are starting, compiling and the first seconds. FLOPs are those of the plain
+convolutions, whatever computes them; beside them stands what products of matrices reach in the same round.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results" / "training.json"
+WARM_UP = 4.0  # s
+SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {  # name: module and arguments
+    "article's loop, its network": ("article", {"network": "article"}),
+    "article's loop, compact network": ("article", {"network": "compact"}),
+    "CleanRL-style loop, compact network": ("cleanrl", {"network": "compact"}),
+    "CleanRL-style loop, flappy-bird-gymnasium": (
+        "cleanrl",
+        {"network": "compact", "games": "flappy-bird-gymnasium"},
+    ),
+    "vecflap, compact network": ("vecflap", {"network": "compact", "log-every": 2_048}),
+    "vecflap, article's network": (
+        "vecflap",
+        {"network": "article", "batch": 32, "envs": 8, "steps-per-update": 8, "log-every": 64},
+    ),
+}
+
+
+def vecflap_rates(seconds, device, threads, batch=128, **flags):
+    """Rates a second of `vecflap train`, from the lines of its metrics."""
+    flags |= {"device": device, "threads": threads, "batch": batch, "until": "steps", "steps": 10**12}
+    flags |= {
+        "time-limit": seconds + WARM_UP,
+        "learn-start": 256,
+        "eval-every": 10**12,
+        "save-every": 10**12,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        words = [str(word) for name, value in flags.items() for word in (f"--{name}", value)]
+        command = [sys.executable, "-m", "vecflap.cli", "train", "--out", f"{folder}/run", *words]
+        subprocess.run(command, check=True, capture_output=True)
+        lines = [json.loads(line) for line in Path(folder, "run", "metrics.jsonl").read_text().splitlines()]
+    first = next(line for line in lines if line["seconds"] > WARM_UP and line["updates"])
+    passed = lines[-1]["seconds"] - first["seconds"]
+    steps, updates = ((lines[-1][name] - first[name]) / passed for name in ("step", "updates"))
+    return {"steps": steps, "updates": updates, "samples": batch * updates}
+
+
+def matrix_rates(device, threads):
+    """FLOPs a second of products of 1,024 x 1,024 matrices, the best of some."""
+    import torch
+
+    torch.set_num_threads(threads)
+    rates = {}
+    for kind in (torch.float32, torch.bfloat16):
+        a, b = (torch.randn(1024, 1024, device=device).to(kind) for _ in range(2))
+        best = 0.0
+        for _ in range(4):
+            began = time.perf_counter()
+            c = a @ b
+            if device != "cpu":
+                torch.cuda.synchronize()
+            best = max(best, 2 * len(c) ** 3 / (time.perf_counter() - began))
+        rates[str(kind).removeprefix("torch.")] = best
+    return rates
+
+
+def flops_of(network, batch=64):
+    """FLOPs of learning from one transition: the online network on both states, one of them backwards too,
+    the target network on the other."""
+    import torch
+    from baselines.networks import NETWORKS
+    from torch.utils.flop_counter import FlopCounterMode
+
+    net, obs = NETWORKS[network](), torch.zeros(batch, 4, 64, 64)
+    with FlopCounterMode(display=False) as counter:
+        net(obs).sum().backward()
+        with torch.no_grad():
+            net(obs), net(obs)
+    return counter.get_total_flops() / batch
+
+
+def window(system, seconds, device, threads):
+    """Rates of one system. Run in a process of its own."""
+    module, options = SYSTEMS[system]
+    if module == "vecflap":
+        return vecflap_rates(seconds, device, threads, **options)
+    import torch
+
+    torch.set_num_threads(threads)
+    return importlib.import_module(f"baselines.{module}").run(
+        device=device, seconds=seconds, warm_up=WARM_UP, **options
+    )
+
+
+def child(python, *words):
+    """What this script says in a process of its own."""
+    command = [python, __file__, "--window", *map(str, words)]
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main():
+    """See the top of this file."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--flappy-python", default="")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--window", nargs=4, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.window:
+        system, seconds, device, threads = args.window
+        of = matrix_rates if system == "matrices" else lambda *rest: window(system, float(seconds), *rest)
+        print(json.dumps(of(device, int(threads))))
+        return
+    systems = [name for name in SYSTEMS if args.flappy_python or "gymnasium" not in name]
+    rounds = []
+    for number in range(args.rounds):
+        row = {"matrices": child(sys.executable, "matrices", 0, args.device, args.threads)}
+        for system in systems:
+            python = args.flappy_python if "gymnasium" in system else sys.executable
+            row[system] = child(python, system, args.seconds, args.device, args.threads)
+            rates = ", ".join(f"{rate:,.1f} {name}/s" for name, rate in row[system].items())
+            print(f"round {number + 1}  {system:<44} {rates}", flush=True)
+        rounds.append(row)
+    result = {
+        "command": " ".join(["python", "bench/training.py", *sys.argv[1:]]),
+        **machine_of(args),
+        "flops": {network: flops_of(network) for network in ("compact", "article")},
+        "rounds": rounds,
+    }
+    args.out.write_text(json.dumps(result, indent=1) + "\n")
+    show(result)
+
+
+def machine_of(args):
+    """What ran this."""
+    from vecflap.folder import cpu_name
+
+    return {
+        "machine": {
+            "cpu": cpu_name(),
+            "threads": args.threads,
+            "versions": {
+                "python": platform.python_version(),
+                **{name: version(name) for name in ("torch", "numba")},
+            },
+        },
+        "device": args.device,
+    }
+
+
+def median(result, system, rate):
+    """Over the rounds."""
+    return statistics.median(row[system][rate] for row in result["rounds"])
+
+
+def ratio(result, system, other, rate):
+    """The median of the rounds' ratios."""
+    return statistics.median(row[system][rate] / row[other][rate] for row in result["rounds"])
+
+
+def show(result):
+    """Print the ratios."""
+    compact, article = "vecflap, compact network", "vecflap, article's network"
+    for other, rate in (
+        ("article's loop, its network", "samples"),
+        ("article's loop, compact network", "samples"),
+        ("CleanRL-style loop, compact network", "steps"),
+        ("CleanRL-style loop, flappy-bird-gymnasium", "steps"),
+    ):
+        if other in result["rounds"][0]:
+            print(f"{compact}: {ratio(result, compact, other, rate):.1f} times the {rate}/s of {other}")
+    times = ratio(result, article, "article's loop, its network", "samples")
+    print(f"{article}: {times:.1f} times the samples/s of article's loop, its network")
+    for system, network in ((compact, "compact"), (article, "article")):
+        done = median(result, system, "samples") * result["flops"][network]
+        for kind in ("float32", "bfloat16"):
+            rate = statistics.median(row["matrices"][kind] for row in result["rounds"])
+            reached = f"{done / 1e9:.0f} GFLOP/s, {done / rate:.0%}"
+            print(f"{system}: {reached} of the {rate / 1e9:.0f} of products in {kind}")
+
+
+if __name__ == "__main__":
+    main()
