@@ -12,7 +12,7 @@ FLOORS = (
     {"render"},
     {"play", "replay", "views", "bitconv"},
     {"sim"},
-    {"dqn", "checkpoint", "tracefile", "shown"},
+    {"dqn", "checkpoint", "tracefile", "shown", "cuda_sim"},
     {"traces", "evaluate", "gym"},
     {"folder"},
     {"run"},

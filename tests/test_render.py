@@ -31,8 +31,20 @@ def all_drawn(compose):
     return draw_all
 
 
+@njit
+def draw_by_columns(state, frame, plan):
+    """Draw as many threads would, each a column."""
+    for i in range(len(frame)):
+        render.make_plan(state, plan, i, i + 1)
+        for c in range(render.SIZE):
+            frame[i, c] = render.column(plan, 0, c)
+        if plan[render.SCORE_SHOWN, 0] >= render.LONG_SCORE:
+            render.draw_score(frame[i], plan[render.SCORE_SHOWN, 0])
+
+
 WAYS = {"loops": all_drawn(render.compose_with_loops)}
 WAYS |= {way: all_drawn(render.composing_with_vectors(way)) for way in vector.ways()}
+WAYS["columns"] = draw_by_columns
 
 
 def assert_drawn_as_twin(rules: str | Rules, **fields) -> None:
@@ -46,7 +58,7 @@ def assert_drawn_as_twin(rules: str | Rules, **fields) -> None:
     sim.draw()
     for way, draw_all in WAYS.items():
         drawn = np.full_like(sim.frame.numpy(), -1)
-        draw_all(sim._state, drawn, np.zeros(render.PLAN, np.int32))
+        draw_all(sim._state, drawn, np.zeros((render.PLAN, render.BLOCK), np.int32))
         assert (drawn == sim.frame.numpy()).all(), f"{way} differ from what VecFlap draws"
     frames = pixels(sim.frame.numpy())
     for i in range(sim.envs):

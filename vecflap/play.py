@@ -71,7 +71,7 @@ def play_all(
     given:  uint8 [N], in, 1 = flap, 0 = glide; act: uint8 [N], out, the same.
     frame:  int64 [N, 64], age: uint8 [N], rew: int8 [N], term: uint8 [N], score: int32 [N], out, see VecFlap.
     final:  int64 [N, 64], crashes: int32 [16, N], out, see VecFlap; or of no games.
-    moved:  uint8 [N], plan: int32 [threads, 12 * 128], scratch.
+    moved:  uint8 [N], plan: int32 [threads, 12, 128], scratch.
     The rest are the fields of physics.Gaps, apart: passing the tuple would cost 1.1 us a call.
     """
     if not are_actions(given):
@@ -120,7 +120,7 @@ def restart_all(state, ranges, which, frame, age, plan, skip, seed, purpose, str
 @kernel()
 def draw_all(state, frame, age, plan, skip):
     """Draw every game as it stands. state: int32 [16, N], in. frame: int64 [N, 64], age: uint8 [N], out.
-    plan: int32 [any, 12 * 128], scratch."""
+    plan: int32 [any, 12, 128], scratch."""
     show_ages(state[AGE, : len(age)], age, skip)
     for a in range(0, len(frame), render.BLOCK):
         render.draw(frame, state, plan[0], a, min(a + render.BLOCK, len(frame)))

@@ -101,12 +101,10 @@ def place(x):
 
 
 BLOCK = 128  # games that are drawn together
-PLACES, ABOVE_GAPS, BELOW_GAPS = 0, 3 * BLOCK, 6 * BLOCK
-BIRD_WORDS, DOWN, SCORE_SHOWN = 9 * BLOCK, 10 * BLOCK, 11 * BLOCK
-PLAN = 12 * BLOCK
-"""Numbers of a plan, int32 [12 * 128]: what `compose` needs for a block of games, one after the other: the
-three places, where the words above the three gaps begin, those below, the bird's, the rows to shift it, and
-the score, -1 where none is drawn."""
+PLACES, ABOVE_GAPS, BELOW_GAPS, BIRD_WORDS, DOWN, SCORE_SHOWN = 0, 3, 6, 9, 10, 11
+PLAN = 12
+"""Rows of a plan, int32 [12, games]: what `compose` needs, the three places, where the words above the three
+gaps begin, those below, the bird's, the rows to shift it, and the score, -1 where none is drawn."""
 
 
 @inlined
@@ -162,46 +160,51 @@ def plan_scores(score, score_from, plan):
 
 @inlined
 def make_plan(state, plan, a, b):
-    """Plan the pictures of games a..b-1, at most 128. state: int32 [16, N], in. plan: int32 [12 * 128], out.
+    """Plan the pictures of games a..b-1. state: int32 [16, N], in. plan: int32 [12, b - a or more], out.
 
     Small loops over few arrays, each of which becomes vector instructions: 1 ns a game instead of 4.
     """
     n = b - a
     x_0, top_0, top_2, gap = state[PIPE_X, a:b], state[GAP_Y, a:b], state[GAP_Y + 2, a:b], state[GAP, a:b]
-    plan_places(x_0, plan[PLACES:][:n])
-    plan_places(state[PIPE_X + 1, a:b], plan[PLACES + BLOCK :][:n])
-    plan_third_places(x_0, state[PIPE_X + 2, a:b], plan[PLACES + 2 * BLOCK :][:n])
-    plan_tops(top_0, plan[ABOVE_GAPS:][:n])
-    plan_tops(state[GAP_Y + 1, a:b], plan[ABOVE_GAPS + BLOCK :][:n])
-    plan_third_tops(x_0, top_0, top_2, plan[ABOVE_GAPS + 2 * BLOCK :][:n])
+    plan_places(x_0, plan[PLACES, :n])
+    plan_places(state[PIPE_X + 1, a:b], plan[PLACES + 1, :n])
+    plan_third_places(x_0, state[PIPE_X + 2, a:b], plan[PLACES + 2, :n])
+    plan_tops(top_0, plan[ABOVE_GAPS, :n])
+    plan_tops(state[GAP_Y + 1, a:b], plan[ABOVE_GAPS + 1, :n])
+    plan_third_tops(x_0, top_0, top_2, plan[ABOVE_GAPS + 2, :n])
     for p in range(3):
-        plan_ends(plan[ABOVE_GAPS + p * BLOCK :][:n], gap, plan[BELOW_GAPS + p * BLOCK :][:n])
+        plan_ends(plan[ABOVE_GAPS + p, :n], gap, plan[BELOW_GAPS + p, :n])
     y = state[BIRD_Y, a:b]
-    plan_birds(y, state[WING_CYCLE, a:b], state[AGE, a:b], plan[BIRD_WORDS:][:n])
-    plan_downs(y, plan[DOWN:][:n])
-    plan_scores(state[SCORE, a:b], state[SCORE_FROM, a:b], plan[SCORE_SHOWN:][:n])
+    plan_birds(y, state[WING_CYCLE, a:b], state[AGE, a:b], plan[BIRD_WORDS, :n])
+    plan_downs(y, plan[DOWN, :n])
+    plan_scores(state[SCORE, a:b], state[SCORE_FROM, a:b], plan[SCORE_SHOWN, :n])
+
+
+@inlined
+def shown_score(score):
+    """Where a score's bytes begin in SCORES: those of none for -1, and for long ones."""
+    return 16 * min(np.uint32(score), np.uint32(LONG_SCORE))
 
 
 def drawing(compose):
-    """`draw`, by one of the two ways to compose a picture."""
+    """`draw`, by one of the ways to compose a picture."""
 
     @inlined
     def draw(frame, state, plan, a, b):
         """Draw games a..b-1, at most 128 of them.
 
         frame: int64 [N, 64], out: bit r of word c is pixel (c, r) of the picture.
-        state: int32 [16, N], in, see physics.Games. plan: int32 [12 * 128], scratch.
+        state: int32 [16, N], in, see physics.Games. plan: int32 [12, 128], scratch.
         """
         make_plan(state, plan, a, b)
         for j in range(b - a):
-            score, place, above, below = plan[SCORE_SHOWN + j], PLACES + j, ABOVE_GAPS + j, BELOW_GAPS + j
+            score = plan[SCORE_SHOWN, j]
             compose(
                 frame[a + j],
-                *(plan[place], plan[place + BLOCK], plan[place + 2 * BLOCK]),
-                *(plan[above], plan[above + BLOCK], plan[above + 2 * BLOCK]),
-                *(plan[below], plan[below + BLOCK], plan[below + 2 * BLOCK]),
-                *(plan[BIRD_WORDS + j], plan[DOWN + j]),
-                16 * min(np.uint32(score), np.uint32(LONG_SCORE)),
+                *(plan[PLACES, j], plan[PLACES + 1, j], plan[PLACES + 2, j]),
+                *(plan[ABOVE_GAPS, j], plan[ABOVE_GAPS + 1, j], plan[ABOVE_GAPS + 2, j]),
+                *(plan[BELOW_GAPS, j], plan[BELOW_GAPS + 1, j], plan[BELOW_GAPS + 2, j]),
+                *(plan[BIRD_WORDS, j], plan[DOWN, j], shown_score(score)),
             )
             if score >= LONG_SCORE:
                 draw_score(frame[a + j], score)
@@ -210,6 +213,26 @@ def drawing(compose):
 
 
 draw = drawing(composing_with_vectors(vector.ways()[0]) if vector.ways() else compose_with_loops)
+
+
+@inlined
+def column(plan, j, c):
+    """int64: column c of the picture planned at j, as one of many threads draws it; without a long score.
+
+    plan: int32 [12, any], in, see make_plan.
+    """
+    word = np.int64(GROUND_BITS)
+    for p in range(3):
+        kind = KINDS[p * OF_A_PIPE + PIPE_START[plan[PLACES + p, j]] + c]
+        if kind:  # body, or lip
+            lip = kind & 1
+            word = EDGE_WORDS[plan[ABOVE_GAPS + p, j] + lip] | EDGE_WORDS[plan[BELOW_GAPS + p, j] + lip]
+    of_bird, of_score = c - 8 * BIRD_BLOCK, c - 8 * SCORE_BLOCK
+    if 0 <= of_bird < 16:
+        word |= BIRDS[plan[BIRD_WORDS, j] + of_bird] << plan[DOWN, j]
+    if 0 <= of_score < 16:
+        word |= np.int64(SCORES[shown_score(plan[SCORE_SHOWN, j]) + of_score]) << SCORE_ROW
+    return word
 
 
 def upright(frames: np.ndarray) -> np.ndarray:

@@ -255,7 +255,7 @@ class VecFlap:
     def _point(self) -> None:
         """Make the kernel's arguments anew. Made at every step, they would take longer than 64 games."""
         self._gaps = (self.seed, self.purpose, self.stream)
-        self._plan = np.zeros((self.threads, render.PLAN), np.int32)
+        self._plan = np.zeros((self.threads, render.PLAN, render.BLOCK), np.int32)
         self._act = self.act.numpy()
         _, final, *others = (getattr(self, name).numpy() for name in OUTPUTS)
         rest = (final, self.crashes, *others, self._moved, self._plan, self.skip, *self._gaps)
