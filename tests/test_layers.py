@@ -15,7 +15,7 @@ FLOORS = (
     {"dqn", "checkpoint", "tracefile", "shown", "cuda_sim"},
     {"traces", "evaluate", "gym"},
     {"folder"},
-    {"run"},
+    {"run", "doctor"},
     {"loop", "display", "watch"},
     {"cli"},
 )

@@ -90,6 +90,11 @@ class Record:
     """Which game, and which players."""
 
 
+@dataclass(frozen=True)
+class Doctor:
+    """Tell what matters on this machine when vecflap is slow."""
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command. Returns its exit code: 0 done, 1 `verify` found differences, 2 the user's mistake,
     130 interrupted."""
@@ -114,7 +119,7 @@ def parse(argv: list[str]) -> Any:
         raise ValueError(f"{argv[0]} is not a command. There are: {', '.join(names)}.")
     train = Annotated[Config, subcommand("train", default=train_defaults(argv))]
     commands: Any = train
-    for command in (Eval, Watch, Verify, Record):
+    for command in (Eval, Watch, Verify, Record, Doctor):
         commands = commands | Annotated[command, subcommand(command.__name__.lower())]
     said = io.StringIO()
     try:
@@ -249,7 +254,23 @@ def record(command: Record) -> int:
     return 0
 
 
-COMMANDS: dict[type, Any] = {Config: train, Eval: eval_, Watch: watch, Verify: verify, Record: record}
+def doctor(command: Doctor) -> int:
+    """`vecflap doctor`."""
+    from vecflap.display import show_findings
+    from vecflap.doctor import findings
+
+    show_findings(findings())
+    return 0
+
+
+COMMANDS: dict[type, Any] = {
+    Config: train,
+    Eval: eval_,
+    Watch: watch,
+    Verify: verify,
+    Record: record,
+    Doctor: doctor,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vecflap.config import FRAMES
+from vecflap.doctor import Finding
 from vecflap.dqn import GREEDY, Learner
 from vecflap.render import SIZE, braille
 from vecflap.replay import Batch
@@ -249,3 +250,18 @@ def show_exam(values: dict[str, Any]) -> None:
     disturbed |= {"flip": values["flip"]}
     if any(disturbed.values()):
         console.print("disturbed: " + ", ".join(f"{n} {values[n]}" for n, on in disturbed.items() if on))
+
+
+def show_findings(findings: list[Finding]) -> None:
+    """What `vecflap doctor` found, a line each, with what could be done about it below."""
+    table = Table.grid(padding=(0, 2))
+    for finding in findings:
+        table.add_row(
+            Text("!", "bold yellow") if finding.hint else Text("·", "dim"), finding.about, finding.value
+        )
+        if finding.hint:
+            table.add_row("", "", Text(finding.hint, "yellow"))
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    wrong = sum(bool(finding.hint) for finding in findings)
+    console.print(f"\n{wrong} to look at." if wrong else "\nNothing stands in the way.")
