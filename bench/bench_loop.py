@@ -43,11 +43,11 @@ def test_loop(benchmark, items, tmp_path):
 
 
 def test_network_alone(benchmark, items):
-    """The alternative: as many acts and updates on made-up states, with nothing around them."""
+    """The alternative: as many acts and updates on the same states, with nothing around them."""
     learner = Learner(replace(CONFIG, precision="auto"), torch.device("cpu"))
-    obs, forced = torch.zeros(64, 4, 64, dtype=torch.int64), torch.full((64,), GREEDY, dtype=torch.uint8)
     from bench_learner import states
 
+    obs, forced = states(64), torch.full((64,), GREEDY, dtype=torch.uint8)
     from vecflap.replay import Batch
 
     b = CONFIG.batch

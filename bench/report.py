@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from peers import peers_table
+from training import training_table
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
@@ -130,6 +131,7 @@ TABLES = {
     "parts": parts_table,
     "views": views_table,
     "gym": gym_table,
+    "training": training_table,
 }
 
 

@@ -1,6 +1,6 @@
 """vecflap's training and two others' loops, by turns, on the same threads. Item: one transition learned from.
 
-python bench/training.py [--threads 2] [--rounds 3] [--seconds 15] [--device cpu] [--flappy-python PYTHON]
+python bench/training.py [--threads 2] [--rounds 2] [--seconds 20] [--device cpu] [--flappy-python PYTHON]
 
 A window is a process of its own. The others are re-created in baselines/: they play vecflap's game, with
 the article's or vecflap's default network. --flappy-python: one that has flappy-bird-gymnasium, say that of
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results" / "training.json"
-WARM_UP = 4.0  # s
+WARM_UP = 12.0  # s; the article's loop plays a hundred frames before it learns
 SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {  # name: module and arguments
     "article's loop, its network": ("article", {"network": "article"}),
     "article's loop, compact network": ("article", {"network": "compact"}),
@@ -61,14 +61,14 @@ def vecflap_rates(seconds, device, threads, batch=128, **flags):
     return {"steps": steps, "updates": updates, "samples": batch * updates}
 
 
-def matrix_rates(device, threads):
-    """FLOPs a second of products of 1,024 x 1,024 matrices, the best of some."""
+def matrix_rates(device, threads, size=1024):
+    """FLOPs a second of products of square matrices, the best of some."""
     import torch
 
     torch.set_num_threads(threads)
     rates = {}
     for kind in (torch.float32, torch.bfloat16):
-        a, b = (torch.randn(1024, 1024, device=device).to(kind) for _ in range(2))
+        a, b = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
         best = 0.0
         for _ in range(4):
             began = time.perf_counter()
@@ -120,8 +120,8 @@ def main():
     """See the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--flappy-python", default="")
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -149,7 +149,7 @@ def main():
         "rounds": rounds,
     }
     args.out.write_text(json.dumps(result, indent=1) + "\n")
-    show(result)
+    print(training_table(result))
 
 
 def machine_of(args):
@@ -169,35 +169,37 @@ def machine_of(args):
     }
 
 
-def median(result, system, rate):
-    """Over the rounds."""
-    return statistics.median(row[system][rate] for row in result["rounds"])
-
-
-def ratio(result, system, other, rate):
-    """The median of the rounds' ratios."""
-    return statistics.median(row[system][rate] / row[other][rate] for row in result["rounds"])
-
-
-def show(result):
-    """Print the ratios."""
+def training_table(result):
+    """Rates of every system, and vecflap's beside them: the medians of the rounds, and of their ratios."""
     compact, article = "vecflap, compact network", "vecflap, article's network"
-    for other, rate in (
-        ("article's loop, its network", "samples"),
-        ("article's loop, compact network", "samples"),
-        ("CleanRL-style loop, compact network", "steps"),
-        ("CleanRL-style loop, flappy-bird-gymnasium", "steps"),
-    ):
-        if other in result["rounds"][0]:
-            print(f"{compact}: {ratio(result, compact, other, rate):.1f} times the {rate}/s of {other}")
-    times = ratio(result, article, "article's loop, its network", "samples")
-    print(f"{article}: {times:.1f} times the samples/s of article's loop, its network")
+
+    def median(system, rate):
+        return statistics.median(row[system][rate] for row in result["rounds"])
+
+    def times(system, other, rate):
+        return f"{statistics.median(row[system][rate] / row[other][rate] for row in result['rounds']):.1f}"
+
+    lines = [
+        "| | env steps/s | samples learned from/s | vecflap, compact: steps | samples "
+        "| vecflap, article's: samples |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for system in result["rounds"][0]:
+        if system != "matrices":
+            rates = [f"{median(system, rate):,.0f}" for rate in ("steps", "samples")]
+            ratios = [times(compact, system, rate) for rate in ("steps", "samples")]
+            cells = [system, *rates, *ratios, times(article, system, "samples")]
+            lines.append(f"| {' | '.join(cells)} |")
     for system, network in ((compact, "compact"), (article, "article")):
-        done = median(result, system, "samples") * result["flops"][network]
+        done, shares = median(system, "samples") * result["flops"][network], []
         for kind in ("float32", "bfloat16"):
-            rate = statistics.median(row["matrices"][kind] for row in result["rounds"])
-            reached = f"{done / 1e9:.0f} GFLOP/s, {done / rate:.0%}"
-            print(f"{system}: {reached} of the {rate / 1e9:.0f} of products in {kind}")
+            rate = median("matrices", kind)
+            shares.append(f"{done / rate:.0%} of the {rate / 1e9:.0f} of matrix products in {kind}")
+        lines += ["", f"{system}: {done / 1e9:.0f} GFLOP/s, {', '.join(shares)}."]
+    m = result["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in m["versions"].items())
+    threads = f"{m['threads']} thread" + "s" * (m["threads"] > 1)
+    return "\n".join([*lines, "", f"`{result['command']}` on {m['cpu']}, {threads}, {versions}."])
 
 
 if __name__ == "__main__":
