@@ -106,6 +106,8 @@ def test_outputs_have_the_promised_types():
     assert {
         name: (getattr(sim, name).dtype, tuple(getattr(sim, name).shape)) for name in expected
     } == expected
+    assert (sim.state.shape, sim.rows.shape, sim.ranges.shape) == ((16, 3), (3, 16), (3, 12))
+    assert {sim.state.dtype, sim.rows.dtype, sim.ranges.dtype} == {np.dtype(np.int32)}
 
 
 def test_age_is_cut_at_255_and_0_after_a_crash():
