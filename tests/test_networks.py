@@ -39,7 +39,7 @@ def layers(network: nn.Module, obs: torch.Tensor) -> dict[str, tuple]:
 
 def test_the_article_networks_layers_are_the_articles():
     network = make_network(Config(network="article", precision="float32"), CPU)
-    shapes = {name: shape for name, (shape, _) in layers(network, frames(3, 4)).items()}
+    shapes = {name: shape for name, (shape, _) in layers(network.train(), frames(3, 4)).items()}
     assert shapes == {
         "unpack": (4, 64, 64),
         "conv1": (32, 64, 64),
@@ -91,6 +91,22 @@ def test_on_a_cpu_the_compact_networks_tables_are_its_convolutions(threads, monk
         with torch.no_grad():
             for p in learned:
                 p.add_(0.1 * torch.randn(p.shape))
+
+
+def test_the_article_networks_folded_batch_norm_is_batch_norm():
+    """In evaluation, after statistics that are far from those it begins with."""
+    network, obs = Article(), frames(6, 4)
+    with torch.no_grad():
+        for norm in (network.norm1, network.norm2, network.norm3):
+            for tensor in (norm.weight, norm.bias, norm.running_mean):
+                tensor.copy_(torch.randn(tensor.shape))
+            norm.running_var.copy_(torch.rand(norm.running_var.shape) + 0.1)
+    x = network.unpack(obs, torch.float32)
+    network.eval()
+    for conv, norm in ((network.conv1, network.norm1), (network.conv2, network.norm2)):
+        x = nn.functional.max_pool2d(norm(conv(x)).relu(), 2)
+    plain = network.head(network.norm3(network.hidden(x.flatten(1))).relu())
+    torch.testing.assert_close(network(obs), plain, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["compact", "article"])
