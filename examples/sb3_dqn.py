@@ -23,7 +23,7 @@ FLAP_EVERY = (10, 12, 14, 15, 16)  # frames; at 15 the bird keeps its height
 
 
 def mean_pipes(play, games: int = 32, steps: int = 1000) -> float:
-    """Of games that end after so many steps, at 25 or 26 pipes. play: from observations and step to actions."""
+    """Of games that end after so many steps, 25 or 26 pipes. play: from observations and step to actions."""
     env = FlappyBirdVector(games)
     obs, _ = env.reset(seed=10**6)
     pipes, alive = np.zeros(games, int), np.ones(games, bool)
