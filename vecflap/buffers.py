@@ -12,28 +12,39 @@ def array_over(name: str, memory: Any, dtype: Any, shape: tuple[int, ...]) -> np
     shape: what is needed; -1 where any length will do. uint64 is taken for int64.
     Raises ValueError if the memory is on another device, or not a writable, contiguous array of that kind.
     """
-    needed = f"needed is a contiguous, writable {np.dtype(dtype)} array {list(shape)} on the CPU"
-    if isinstance(memory, torch.Tensor) and memory.device.type != "cpu":
-        raise ValueError(f"{name} is on {memory.device}: {needed}.")
+    wanted = np.dtype(dtype)
     try:
         if isinstance(memory, torch.Tensor):
             array = memory.numpy()  # 0.3 us; by DLPack 7
         else:
             array = memory if isinstance(memory, np.ndarray) else np.from_dlpack(memory)
+        if array.dtype == np.uint64 and wanted == np.int64:
+            array = array.view(np.int64)
+        problem = misfit(array, wanted, shape)
     except (AttributeError, TypeError, BufferError, RuntimeError) as error:
-        raise ValueError(f"{name} is no array ({error}): {needed}.") from None
-    if array.dtype == np.uint64 and dtype == np.int64:
-        array = array.view(np.int64)
-    fits = len(array.shape) == len(shape) and all(
-        n in (-1, m) for n, m in zip(shape, array.shape, strict=True)
-    )
-    if array.dtype != dtype or not fits:
-        raise ValueError(f"{name} is {array.dtype} {list(array.shape)}: {needed}.")
-    if not array.flags.writeable:
-        raise ValueError(f"{name} is read-only: {needed}.")
-    if not array.flags.carray:
-        raise ValueError(f"{name} has strides {list(array.strides)}: {needed}.")
+        problem = f"is no array ({error})"
+    if problem:
+        if isinstance(memory, torch.Tensor) and memory.device.type != "cpu":
+            problem = f"is on {memory.device}"
+        raise ValueError(
+            f"{name} {problem}: needed is a contiguous, writable {wanted} array {list(shape)} on the CPU."
+        )
     return array
+
+
+def misfit(array: np.ndarray, dtype: np.dtype, shape: tuple[int, ...]) -> str:
+    """What is wrong with an array; nothing, if nothing is."""
+    fits = array.ndim == len(shape) and all(map(is_length, shape, array.shape))
+    if array.dtype != dtype or not fits:
+        return f"is {array.dtype} {list(array.shape)}"
+    if not array.flags.writeable:
+        return "is read-only"
+    return "" if array.flags.carray else f"has strides {list(array.strides)}"
+
+
+def is_length(needed: int, length: int) -> bool:
+    """Whether an axis is as long as needed; -1 where any length will do."""
+    return needed in (-1, length)
 
 
 def actions(act: Any, envs: int) -> np.ndarray:

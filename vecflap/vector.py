@@ -18,6 +18,7 @@ I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 PAIR, WORDS, ALL_BYTES = ir.VectorType(I64, 2), ir.VectorType(I64, 8), ir.VectorType(I8, 64)
 HALVES = ir.VectorType(I32, 8)  # the lower or the upper halves of eight words
 BLOCKS = range(8)  # of eight words: a picture
+AHEAD = 8  # pictures: how far ahead of its writing one is asked for from memory
 
 
 def ways() -> list[str]:
@@ -45,6 +46,15 @@ def at(builder: Any, data: Any, index: Any, kind: Any) -> Any:
     """The address of a vector that begins with an element of an array."""
     index = ir.Constant(I64, index) if isinstance(index, int) else index
     return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
+
+
+def fetch(builder: Any, address: Any) -> None:
+    """Ask for memory that will be written soon. It need not exist."""
+    kind = I8.as_pointer()
+    to_write, soon, data = (ir.Constant(I32, number) for number in (1, 3, 1))
+    signature = ir.FunctionType(ir.VoidType(), (kind, I32, I32, I32))
+    prefetch = builder.module.declare_intrinsic("llvm.prefetch", (kind,), signature)
+    builder.call(prefetch, [builder.bitcast(address, kind), to_write, soon, data])
 
 
 def look_up_words(builder: Any, table: Any, kinds: Any) -> Iterator[Any]:
@@ -124,6 +134,7 @@ def picture(way: str, ground: int, bird_block: int, score_block: int, score_row:
                 byte = builder.zext(load(15, first, ir.VectorType(I8, 8)), WORDS)
                 word = builder.or_(word, builder.shl(byte, ir.Constant(WORDS, [score_row] * 8)))
             builder.store(word, at(builder, data(0), 8 * block, WORDS), align=8)
+            fetch(builder, at(builder, data(0), 8 * (block + len(BLOCKS) * AHEAD), WORDS))
         return context.get_dummy_value()
 
     return draw
