@@ -7,6 +7,7 @@ Every part that fails is reported, and the others go on. tests/test_gpu_script.p
 """
 
 import argparse
+import itertools
 import json
 import platform
 import statistics
@@ -157,30 +158,33 @@ def union(intervals):
 
 
 def throughput(args):
-    """Steps and updates a second of the training loop, and the share of the time with a kernel running."""
+    """Steps and updates a second of the training loop, with the games on the CPU and on the GPU, and the
+    share of the time with a kernel running."""
     results = {}
-    for network in ("compact", "article"):
-        for envs in args.envs:
-            batch = 1024 if envs == 8192 else 128
-            window = Window(args.device, args.seconds)
-            with tempfile.TemporaryDirectory() as folder:
-                config = Config(
-                    network=network,
-                    envs=envs,
-                    batch=batch if not args.cpu else 16,
-                    steps_per_update=max(envs, 64),
-                    capacity=envs * max(64, 262_144 // envs),
-                    learn_start=envs * 8,
-                    device=args.device,
-                    until="steps",
-                    steps=NEVER,
-                    eval_every=NEVER,
-                    log_every=NEVER,
-                    save_every=NEVER,
-                    out=Path(folder) / "run",
-                )
-                train(config, window)
-            results[f"{network} {envs}"] = window.rates | {"batch": config.batch, "busy": window.busy}
+    sims: tuple[Any, ...] = ("cpu",) if args.cpu else ("cpu", "cuda")
+    networks: tuple[Any, ...] = ("compact", "article")
+    for network, envs, sim in itertools.product(networks, args.envs, sims):
+        batch = 1024 if envs == 8192 else 128
+        window = Window(args.device, args.seconds)
+        with tempfile.TemporaryDirectory() as folder:
+            config = Config(
+                network=network,
+                envs=envs,
+                batch=batch if not args.cpu else 16,
+                steps_per_update=max(envs, 64),
+                capacity=envs * max(64, 262_144 // envs),
+                learn_start=envs * 8,
+                device=args.device,
+                sim=sim,
+                until="steps",
+                steps=NEVER,
+                eval_every=NEVER,
+                log_every=NEVER,
+                save_every=NEVER,
+                out=Path(folder) / "run",
+            )
+            train(config, window)
+        results[f"{network} {envs} {sim}"] = window.rates | {"batch": config.batch, "busy": window.busy}
     return results
 
 
@@ -260,7 +264,7 @@ def table(result):
     for name, x in parts.get("throughput", {}).items():
         busy = "" if x["busy"] is None else f", a kernel running {x['busy']:.1%} of the time"
         rates = f"{x['steps']:12,.0f} steps/s, {x['updates']:8,.1f} updates/s"
-        lines.append(f"training {name:>13}: {rates}{busy}")
+        lines.append(f"training {name:>17}: {rates}{busy}")
     for name, x in parts.get("updates", {}).items():
         times = f"{x['seconds'] * 1e3:.3f} ms, {x['times_the_floor']:.1f} times its floor"
         lines.append(f"update {name:>8}, batch {x['batch']}: {times}")

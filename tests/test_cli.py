@@ -60,7 +60,7 @@ MISTAKES = {
     "train --until bored": "bored",
     "train --capacity 1000": "--capacity 960 or --capacity 1024",
     "train --capacity 64": "--capacity 448 or more",
-    "train --capacity 2147483584 --device cpu": "--capacity 2147483584 does not fit",
+    "train --capacity 2147483584 --device cpu": "does not fit into cpu's free memory",
     "train --device foo": "--device foo is none of: auto, cpu, cuda",
     "train --device mps": "--device mps: vecflap trains on cpu and cuda",
     "train --resume": "--resume needs --out",

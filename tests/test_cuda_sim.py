@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tiny import metrics, same, tensors, unclocked
 
 from vecflap import players
 from vecflap.sim import VecFlap
@@ -55,12 +56,39 @@ print(sorted(seen))
 SEEN = "['reward -1', 'reward 0', 'reward 1', 'score False', 'score True', 'wing 0', 'wing 1', 'wing 2']\n"
 
 
+TRAINING = """
+import sys
+from pathlib import Path
+import numpy as np
+from vecflap import dqn, physics, play, run
+from vecflap.config import Config
+from vecflap.loop import train
+
+np.seterr(over="ignore")  # without the compiler, numbers wrap as they do with it, but say so
+play.Gaps = lambda seed, *rest: physics.Gaps(np.int64(seed), *rest)
+tiny = {"envs": 3, "batch": 4, "capacity": 60, "steps": 180, "learn_start": 30, "steps_per_update": 15}
+tiny |= {"eps_start": 0.5, "eval_every": 10**9, "log_every": 60, "save_every": 90, "device": "cpu"}
+for sim in ("cpu", "cuda"):
+    train(Config(**tiny, sim=sim, out=Path(sys.argv[1], sim)))
+"""
+
+
 @pytest.mark.parametrize("rules", ["flap7", "flap9"])
 def test_in_numbas_simulator_games_are_those_of_the_cpu(rules):
     env = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"}
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, rules]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, SEEN), done.stderr
+
+
+def test_in_numbas_simulator_training_is_that_with_the_games_on_the_cpu(tmp_path):
+    env = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"}
+    command = [sys.executable, "-W", "ignore", "-c", TRAINING, str(tmp_path)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert metrics(tmp_path / "cpu")[-1]["episodes"] > 0
+    assert unclocked(tmp_path / "cpu") == unclocked(tmp_path / "cuda")
+    assert same(tensors(tmp_path / "cpu"), tensors(tmp_path / "cuda"))
 
 
 def arrays(cuda_types: SimpleNamespace) -> dict:

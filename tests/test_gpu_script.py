@@ -20,7 +20,7 @@ SCHEMA = {
         "environment": None,
         "matrices": dict.fromkeys(("float32", "bfloat16", "bytes"), float),
         "simulators": {f"cpu {envs}": float for envs in ENVS},
-        "throughput": {f"{network} {envs}": RATES for network in ("compact", "article") for envs in ENVS},
+        "throughput": {f"{network} {envs} cpu": RATES for network in ("compact", "article") for envs in ENVS},
         "updates": dict.fromkeys(("compact", "article"), UPDATE),
         "birds": None,
     },
@@ -50,7 +50,7 @@ def test_it_measures_everything_and_says_so(tmp_path):
     assert_fits(result, SCHEMA)
     for text in (
         "simulator     cpu 64",
-        "training     article 8",
+        "training     article 8 cpu",
         "update  compact, batch 16",
         "bird of seed 0",
     ):

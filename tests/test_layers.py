@@ -6,7 +6,7 @@ from pathlib import Path
 import vecflap
 
 FLOORS = (
-    {"config", "draws", "kernels", "shapes", "buffers"},
+    {"config", "draws", "kernels", "shapes", "buffers", "graphs", "tally"},
     {"physics", "vector"},
     {"tables", "rules", "players", "picture", "disturb", "window"},
     {"render"},

@@ -172,7 +172,7 @@ def selection_text(run: Run, values: dict[str, Any]) -> str:
 
 def panel_rows(run: Run, m: dict[str, Any], selection: str) -> list[tuple[str, str]]:
     """Names and texts of the live panel: at most 26 characters, so that it fits a terminal of 80."""
-    recent, best = run.recent, run.progress.best
+    recent, best = run.tally.read().recent, run.progress.best
     return [
         ("steps", f"{run.step:,} of {run.config.steps:,}"),
         ("time", clock(run.seconds)),

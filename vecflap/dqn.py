@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from vecflap import bitconv, draws
 from vecflap.config import FRAMES, Config
+from vecflap.graphs import Captured
 from vecflap.kernels import config as numba_config
 from vecflap.kernels import kernel
 from vecflap.render import SIZE
@@ -212,10 +213,15 @@ class Learner:
         self.config, self.device = config, device
         self.online = make_network(config, device)
         self.target = make_network(config, device).requires_grad_(False)
-        weights = self.online.parameters()
-        self.optimiser = torch.optim.Adam(weights, lr=config.lr, eps=config.adam_eps, fused=True)
+        on_cuda = device.type == "cuda"  # where the rate is a tensor, so that a graph can be told another one
+        rate = torch.tensor(config.lr, device=device) if on_cuda else config.lr
+        self.optimiser = torch.optim.Adam(
+            self.online.parameters(), lr=rate, eps=config.adam_eps, fused=True, capturable=on_cuda
+        )
         self.updates = 0
         self.meter = torch.zeros(len(Meter._fields) + 1, dtype=torch.float64, device=device)  # sums, count
+        self._act = Captured(self._choose, device, config.graphs)
+        self._learn = Captured(self._descend, device, config.graphs)
 
     def begin_with(self, weights: dict[str, Tensor], header: dict[str, Any], source: Path) -> None:
         """Take weights from a checkpoint, for both networks."""
@@ -228,23 +234,35 @@ class Learner:
 
         obs: int64 [N, K, 64]. forced: uint8 [N].
         """
-        greedy = choose(self.online(obs), self.config.flap_margin)
-        return torch.where(forced == GREEDY, greedy, forced)
+        return self._act(obs, forced)
 
     def update(self, batch: Batch, lr: float) -> None:
         """One step of Adam on a batch; then the target network follows, if softly."""
-        target = self._target(batch)
+        group = self.optimiser.param_groups[0]
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
+        self._learn(*batch)
+        self.updates += 1
+
+    def _choose(self, obs: Tensor, forced: Tensor) -> Tensor:
+        greedy = choose(self.online(obs), self.config.flap_margin)
+        return torch.where(forced == GREEDY, greedy, forced)
+
+    def _descend(self, *batch: Tensor) -> None:
+        """What the device does for an update."""
+        obs, act, *_ = batch
+        target = self._target(Batch(*batch))
         self.online.train()
-        both = self.online(batch.obs)
+        both = self.online(obs)
         self.online.eval()
-        q = both.gather(1, batch.act[:, None]).squeeze(1)
+        q = both.gather(1, act[:, None]).squeeze(1)
         loss = (F.smooth_l1_loss if self.config.loss == "huber" else F.mse_loss)(q, target)
         self.optimiser.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.online.parameters(), self.config.clip or float("inf"))
-        self.optimiser.param_groups[0]["lr"] = lr
         self.optimiser.step()
-        self.updates += 1
         if not self.config.target_every:
             self.follow(self.config.target_rate)
         with torch.no_grad():

@@ -15,7 +15,7 @@ from vecflap.checkpoint import write_atomically
 from vecflap.config import Config, flag
 from vecflap.dqn import computes_bfloat16, find_device
 
-MAY_CHANGE = {"steps", "until", "time_limit", "device", "threads", "out", "resume"}
+MAY_CHANGE = {"steps", "until", "time_limit", "device", "sim", "graphs", "threads", "out", "resume"}
 """What a run may be told anew when it is resumed."""
 
 
@@ -37,7 +37,8 @@ def settle(config: Config) -> Config:
     precision = config.precision
     if precision == "auto":
         precision = "bfloat16" if computes_bfloat16(device) else "float32"
-    return replace(config, device=str(device), threads=config.threads or 1, precision=precision)
+    settled: dict[str, Any] = {"device": str(device), "threads": config.threads or 1, "precision": precision}
+    return replace(config, **settled, sim="cuda" if config.sim == "cuda" else "cpu")
 
 
 def check_resumed(config: Config) -> None:

@@ -22,8 +22,9 @@ def train(config: Config, view: View | None = None) -> Outcome:
     run = Run(config, view or View())
     with interrupts() as interrupted, run.shown():
         sim, replay, learner = run.sim, run.replay, run.learner
-        forced = torch.empty_like(sim.act, pin_memory=sim.act.is_pinned())
-        acted = torch.cuda.Event() if run.device.type == "cuda" else None
+        on_cuda = run.device.type == "cuda"
+        forced = torch.empty(config.envs, dtype=torch.uint8, pin_memory=on_cuda)
+        acted = torch.cuda.Event() if on_cuda else None
         while not run.reason:
             # What the games show goes to the replay; the network chooses, while a few games act at random.
             replay.open(sim.frame, sim.age)

@@ -4,6 +4,9 @@ Stacks of frames and n-step returns are rebuilt when sampled, so each frame is s
 B batch, K frames a stack, T rows of the ring. Row t of the game's time is stored in slot t mod T.
 """
 
+import re
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,10 +14,17 @@ import torch
 from torch import Tensor
 
 from vecflap import draws, render
+from vecflap.graphs import Captured
 from vecflap.kernels import inlined, kernel
 
 OLDEST_AGE = 255  # ages are stored in a byte
 RINGS = ("frame", "age", "act", "rew", "term")
+
+
+STEP_BYTES = 516
+"""Bytes of a step of a game."""
+ROOM = 0.9
+"""Share of the free memory that a ring may take."""
 
 
 class Batch(NamedTuple):
@@ -45,11 +55,13 @@ class Replay:
         rewards: tuple[float, float, float] = (-1.0, 0.1, 1.0),
         seed: int = 0,
         device: torch.device | str = "cpu",
+        graphs: bool = True,
     ) -> None:
         """
         rows, envs: T and N. frames: K. n_step: n; T >= K + n.
         rewards:    of a crash, of staying alive, of a pipe passed.
         seed:       of the draws that choose what is sampled.
+        graphs:     whether what is sampled on CUDA is queued as a graph: the next sample then overwrites it.
 
         The first row opened must be the games' first one, or begin their episodes: ages 0.
         """
@@ -65,13 +77,15 @@ class Replay:
         self.row = 0
         self.drawn = 0  # transitions sampled so far: what the next sample's draws are keyed with
 
+        fitting = int(ROOM * free_memory(self.device) / STEP_BYTES) // envs * envs
+        if rows * envs > fitting:
+            raise ValueError(
+                f"--capacity {rows * envs} does not fit into {self.device}'s free memory, at {STEP_BYTES}"
+                f" bytes a step. The largest that does: --capacity {fitting}."
+            )
+
         def ring(dtype: torch.dtype, *shape: int) -> Tensor:
-            try:
-                return torch.full((rows, envs, *shape), 0, dtype=dtype, device=self.device)  # touched now
-            except (RuntimeError, MemoryError):
-                raise ValueError(
-                    f"--capacity {rows * envs} does not fit into {self.device}'s memory: 516 bytes a step."
-                ) from None
+            return torch.full((rows, envs, *shape), 0, dtype=dtype, device=self.device)  # touched now
 
         self.frame = ring(torch.int64, render.SIZE)
         self.age = ring(torch.uint8)
@@ -81,6 +95,10 @@ class Replay:
         self._games = torch.arange(envs, device=self.device)
         self._back = torch.arange(frames - 1, -1, -1, device=self.device)
         self._ahead = torch.arange(n_step, device=self.device)
+        self._row, self._start = torch.zeros(2, dtype=torch.int64, device=self.device)  # as the device knows
+        self._latest = Captured(self._stack, self.device, graphs)
+        self._samplers: dict[int, Captured] = {}  # by batch
+        self._graphs = graphs
         self._reward = torch.tensor(rewards, dtype=torch.float32, device=self.device)
         self._power = torch.tensor([gamma**k for k in range(n_step)], dtype=torch.float32, device=self.device)
 
@@ -102,6 +120,7 @@ class Replay:
     def open(self, frame: Tensor, age: Tensor) -> None:
         """Begin a row. frame: int64 [N, 64]; age: uint8 [N], frames since the episode began."""
         slot = self.row % self.rows
+        self._row.fill_(self.row)
         self.frame[slot].copy_(frame, non_blocking=True)
         self.age[slot].copy_(age, non_blocking=True)
 
@@ -119,7 +138,7 @@ class Replay:
             obs = torch.empty(self.envs, self.frames, render.SIZE, dtype=torch.int64)
             stack_all(self.frame.numpy(), self.age.numpy(), self.row, obs.numpy())
             return obs
-        return self.stacks(torch.full_like(self._games, self.row), self._games)
+        return self._latest()
 
     def stacks(self, row: Tensor, game: Tensor) -> Tensor:
         """int64 [B, K, 64]: the last K frames at rows int64 [B] of games int64 [B].
@@ -138,10 +157,22 @@ class Replay:
         self.drawn += batch
         if self.device.type == "cpu":
             return self._sample_compiled(start, batch)
-        number = torch.arange(start, start + batch, device=self.device)
+        if batch not in self._samplers:
+            self._samplers[batch] = Captured(partial(self._sample, batch), self.device, self._graphs)
+        self._start.fill_(start)
+        return self._samplers[batch]()
+
+    def _stack(self) -> Tensor:
+        """The same as `latest`, anywhere."""
+        return self.stacks(self._row.expand(self.envs), self._games)
+
+    def _sample(self, batch: int) -> Batch:
+        """`sample` anywhere, by the device's own counters."""
+        number = self._start + torch.arange(batch, device=self.device)
         bits = draws.draw(torch.full_like(number, self.seed), draws.SAMPLE, number, 0, 0)
-        pick = draws.below(bits, (self.last - self.first + 1) * self.envs)
-        return self.transitions(self.first + pick // self.envs, pick % self.envs)
+        first = (self._row - (self.rows - self.frames)).clamp(min=0)
+        pick = draws.below(bits, (self._row - self.n_step - first + 1) * self.envs)
+        return self.transitions(first + pick // self.envs, pick % self.envs)
 
     def transitions(self, row: Tensor, game: Tensor) -> Batch:
         """The transitions that start at rows int64 [B] of games int64 [B]."""
@@ -204,6 +235,22 @@ class Replay:
             *(t.numpy() for t in out),
         )
         return out
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a device still has; on a CPU also those that the process's control group may use."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        free = 1024 * int(re.findall(r"MemAvailable: *(\d+)", Path("/proc/meminfo").read_text())[0])
+    except OSError:  # not Linux: its allocator says when there is none
+        return 2**63
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+    except (OSError, ValueError):  # no group, or no limit: "max"
+        return free
+    return min(free, limit - used)
 
 
 @inlined

@@ -3,12 +3,11 @@
 import json
 import math
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -16,12 +15,16 @@ from vecflap import draws
 from vecflap.checkpoint import load_checkpoint, load_weights, save_checkpoint, write_atomically
 from vecflap.config import FRAMES, Config
 from vecflap.dqn import Learner, part
-from vecflap.evaluate import Policy, evaluate, games_of
+from vecflap.evaluate import Policy, evaluate, games_of, rules_of
 from vecflap.folder import check_resumed, create, differences, settle
+from vecflap.kernels import config as numba_config
 from vecflap.replay import Replay
+from vecflap.sim import VecFlap
+from vecflap.tally import Counts, Tally
 
-RECENT = 100
-"""Ended games that the shown scores are about."""
+if TYPE_CHECKING:  # an extra
+    from vecflap.cuda_sim import CudaFlap
+
 ENOUGH = {"good": 0.9, "solved": 1.0, "steps": math.inf}
 """Share of a test's games that must get to its limit for the run to be over."""
 NEGLIGIBLE = 0.01
@@ -74,11 +77,27 @@ class Progress:
     best: float = -1.0
     best_step: int = 0
     survived: float = 0.0  # the largest share of a test's games that got to its limit
-    episodes: int = 0
-    flaps: int = 0  # since the last line of metrics, which was written at
+    logged_flaps: int = 0  # when the last line of metrics was written
     logged_step: int = 0
     logged_updates: int = 0
     logged_seconds: float = 0.0
+
+
+def training_games(config: Config, device: torch.device) -> "VecFlap | CudaFlap":
+    """The games that a run learns from."""
+    if config.sim == "cpu":
+        return games_of(config, config.envs, config.seed, pin=device.type == "cuda")
+    try:
+        from vecflap.cuda_sim import CudaFlap
+    except ImportError:
+        raise ValueError(
+            "--sim cuda needs numba-cuda: pip install vecflap[cuda]; or use --sim cpu."
+        ) from None
+    if device.type == "cpu" and not numba_config.ENABLE_CUDASIM:
+        raise ValueError("--sim cuda needs a CUDA device to learn on too: --device cuda; or use --sim cpu.")
+    if config.sticky or config.latency or config.flip:
+        raise ValueError("--sim cuda plays without --sticky, --latency and --flip: use --sim cpu.")
+    return CudaFlap(config.envs, rules_of(config), config.seed, device=device, skip=config.skip)
 
 
 class Run:
@@ -93,7 +112,7 @@ class Run:
         torch.set_num_threads(config.threads)
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)  # so that events are recorded on its stream
-        self.sim = games_of(config, config.envs, config.seed, pin=self.device.type == "cuda")
+        self.sim = training_games(config, self.device)
         self.replay = Replay(
             config.rows,
             config.envs,
@@ -103,10 +122,11 @@ class Run:
             rewards=(config.reward_crash, config.reward_alive, config.reward_pipe),
             seed=config.seed,
             device=self.device,
+            graphs=config.graphs,
         )
         self.learner = Learner(config, self.device)
         self.progress = Progress()
-        self.recent: deque[int] = deque(maxlen=RECENT)
+        self.tally = Tally(self.sim.act.device)
         self.reason = ""  # why the run is over
         if config.resume:
             self._resume()
@@ -172,12 +192,8 @@ class Run:
 
     def count(self) -> None:
         """Count the row just played."""
-        progress, sim = self.progress, self.sim
-        progress.step += self.config.envs
-        progress.flaps += int(sim.act.sum())
-        ended = sim.score[sim.term.bool()].tolist()
-        progress.episodes += len(ended)
-        self.recent.extend(ended)
+        self.progress.step += self.config.envs
+        self.tally.add(self.sim.act, self.sim.term, self.sim.score)
         self.view.tick(self)
 
     def select(self) -> None:
@@ -206,7 +222,7 @@ class Run:
 
     def log(self) -> None:
         """Write a line of metrics, averages since the line before."""
-        progress, config = self.progress, self.config
+        progress, config, (flaps, episodes, recent) = self.progress, self.config, self.tally.read()
         steps, updates = self.step - progress.logged_step, self.learner.updates - progress.logged_updates
         seconds = self.seconds - progress.logged_seconds
         values: dict[str, Any] = {
@@ -215,11 +231,11 @@ class Run:
             "seconds": round(self.seconds, 2),
             "steps_per_s": round(steps / seconds),
             "updates_per_s": round(updates / seconds, 1),
-            "episodes": progress.episodes,
-            "score": sum(self.recent) / len(self.recent) if self.recent else None,
+            "episodes": episodes,
+            "score": sum(recent) / len(recent) if recent else None,
             "eps": self.eps,
             "lr": self.lr,
-            "flap_share": progress.flaps / steps,
+            "flap_share": (flaps - progress.logged_flaps) / steps,
         }
         meter = self.learner.read_meter()
         values |= meter._asdict() if meter else {}
@@ -228,7 +244,7 @@ class Run:
             obs, realised = self.replay.realised(horizon)
             value = Policy(self.learner.online, config).q(obs).amax(1)
             values |= {"value": float(value.mean()), "realised": float(realised.mean())}
-        progress.flaps, progress.logged_step = 0, self.step
+        progress.logged_flaps, progress.logged_step = flaps, self.step
         progress.logged_updates, progress.logged_seconds = self.learner.updates, self.seconds
         self._write(values)
 
@@ -258,7 +274,7 @@ class Run:
         return Outcome(self.folder, self.reason, p.step, updates, self.seconds, p.best, p.best_step)
 
     def _header(self) -> dict[str, Any]:
-        ours = {"progress": asdict(self.progress), "recent": list(self.recent)}
+        ours = {"progress": asdict(self.progress), "tally": self.tally.read()}
         return {"config": replace(self.config, resume=False).to_json()} | ours
 
     def _write(self, values: dict[str, Any]) -> None:
@@ -280,7 +296,7 @@ class Run:
         self.replay.load_state_dict(part(tensors, "replay."))
         self.learner.load_state_dict(tensors)
         self.progress = Progress(**header["progress"])
-        self.recent.extend(header["recent"])
+        self.tally.go_on(Counts(*header["tally"]))
         metrics = self.folder / "metrics.jsonl"
         lines = metrics.read_text().splitlines(keepends=True) if metrics.is_file() else []
         kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= self.step]
