@@ -32,7 +32,7 @@ def states(count):
 @pytest.mark.parametrize("precision", ["auto", "float32"])
 @pytest.mark.parametrize("preset", ["fast", "article"])
 def test_update(benchmark, items, preset, precision):
-    """`Learner.update` at the preset's batch; auto is bfloat16 where the processor computes in it."""
+    """`Learner.update` at the preset's batch; auto is bfloat16 where that is faster."""
     config = replace(PRESETS[preset], precision=precision)
     learner, b = Learner(config, CPU), config.batch
     batch = Batch(states(b), torch.arange(b) % 2, torch.zeros(b), torch.ones(b), states(b))

@@ -36,7 +36,7 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {  # name: module and arguments
     "vecflap, compact network": ("vecflap", {"network": "compact", "log-every": 2_048}),
     "vecflap, article's network": (
         "vecflap",
-        {"network": "article", "batch": 32, "envs": 8, "steps-per-update": 8, "log-every": 64},
+        {"preset": "article", "batch": 32, "envs": 8, "capacity": 50_000, "log-every": 64},
     ),
 }
 
@@ -70,7 +70,7 @@ def matrix_rates(device, threads, size=1024):
     for kind in (torch.float32, torch.bfloat16):
         a, b = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
         best = 0.0
-        for _ in range(4):
+        for _ in range(40):
             began = time.perf_counter()
             c = a @ b
             if device != "cpu":

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from vecflap import vector
-from vecflap.dqn import computes_bfloat16
+from vecflap.dqn import gains_by_bfloat16
 from vecflap.folder import cpu_name
 from vecflap.kernels import CACHE, config
 
@@ -43,7 +43,7 @@ def of_processor() -> Iterator[Finding]:
     way = next(iter(vector.ways()), "")
     slow = "" if way else "neither AVX-512 nor AVX2 was found, or NUMBA_CPU_NAME is set: half as fast."
     yield Finding("pictures are drawn", DRAWN.get(way, "column by column"), slow)
-    precision = "bfloat16" if computes_bfloat16(CPU) else "float32"
+    precision = "bfloat16" if gains_by_bfloat16(CPU) else "float32"
     yield Finding("networks compute in", f"{precision} on the CPU")
 
 

@@ -171,16 +171,17 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def computes_bfloat16(device: torch.device) -> bool:
-    """Whether the processor multiplies in bfloat16, rather than imitating it."""
+def gains_by_bfloat16(device: torch.device) -> bool:
+    """Whether networks are faster in bfloat16. Of CPUs only those with AMX: others that have instructions for
+    it, and do not imitate it, took 1.4 times as long as in float32 (a Xeon with AVX-512)."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.cpu._is_amx_tile_supported()
 
 
 def make_network(config: Config, device: torch.device) -> nn.Module:
     """A network of the config, with initial weights that depend on its seed alone."""
-    wants = config.precision == "bfloat16" or (config.precision == "auto" and computes_bfloat16(device))
+    wants = config.precision == "bfloat16" or (config.precision == "auto" and gains_by_bfloat16(device))
     seed = int(draws.draw(torch.tensor(config.seed), draws.WEIGHTS, 0, 0, 0))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -13,7 +13,7 @@ import torch
 
 from vecflap.checkpoint import write_atomically
 from vecflap.config import Config, flag
-from vecflap.dqn import computes_bfloat16, find_device
+from vecflap.dqn import find_device, gains_by_bfloat16
 
 MAY_CHANGE = {"steps", "until", "time_limit", "device", "sim", "graphs", "threads", "out", "resume"}
 """What a run may be told anew when it is resumed."""
@@ -36,7 +36,7 @@ def settle(config: Config) -> Config:
     device = find_device(config.device)
     precision = config.precision
     if precision == "auto":
-        precision = "bfloat16" if computes_bfloat16(device) else "float32"
+        precision = "bfloat16" if gains_by_bfloat16(device) else "float32"
     settled: dict[str, Any] = {"device": str(device), "threads": config.threads or 1, "precision": precision}
     return replace(config, **settled, sim="cuda" if config.sim == "cuda" else "cpu")
 
