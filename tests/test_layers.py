@@ -16,7 +16,9 @@ FLOORS = (
     {"traces", "evaluate", "gym"},
     {"folder"},
     {"run", "doctor"},
-    {"loop", "display", "watch"},
+    {"loop"},
+    {"speed"},
+    {"display", "watch"},
     {"cli"},
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -95,6 +95,18 @@ class Doctor:
     """Tell what matters on this machine when vecflap is slow."""
 
 
+@dataclass(frozen=True)
+class Bench:
+    """Measure how fast vecflap is on this machine, in about a minute."""
+
+    device: str = "auto"
+    """Of the learner: cpu, cuda, cuda:1, ... or auto."""
+    threads: int = 0
+    """CPU threads of the learner; 0: one."""
+    json: bool = False
+    """Print one JSON object, on the last line."""
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command. Returns its exit code: 0 done, 1 `verify` found differences, 2 the user's mistake,
     130 interrupted."""
@@ -119,7 +131,7 @@ def parse(argv: list[str]) -> Any:
         raise ValueError(f"{argv[0]} is not a command. There are: {', '.join(names)}.")
     train = Annotated[Config, subcommand("train", default=train_defaults(argv))]
     commands: Any = train
-    for command in (Eval, Watch, Verify, Record, Doctor):
+    for command in (Eval, Watch, Verify, Record, Doctor, Bench):
         commands = commands | Annotated[command, subcommand(command.__name__.lower())]
     said = io.StringIO()
     try:
@@ -263,6 +275,19 @@ def doctor(command: Doctor) -> int:
     return 0
 
 
+def bench(command: Bench) -> int:
+    """`vecflap bench`."""
+    from vecflap.display import show_speeds
+    from vecflap.speed import speeds
+
+    measured = speeds(command.device, command.threads)
+    if command.json:
+        print(json.dumps({speed.about: {f"{speed.item}s/s": speed.rate} for speed in measured}))
+    else:
+        show_speeds(measured)
+    return 0
+
+
 COMMANDS: dict[type, Any] = {
     Config: train,
     Eval: eval_,
@@ -270,6 +295,7 @@ COMMANDS: dict[type, Any] = {
     Verify: verify,
     Record: record,
     Doctor: doctor,
+    Bench: bench,
 }
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from vecflap.dqn import GREEDY, Learner
 from vecflap.render import SIZE, braille
 from vecflap.replay import Batch
 from vecflap.run import Outcome, Run, View
+from vecflap.speed import Speed
 
 REFRESH = 0.15
 """Seconds between two pictures of the live panel: drawing one takes about 4 ms."""
@@ -250,6 +251,15 @@ def show_exam(values: dict[str, Any]) -> None:
     disturbed |= {"flip": values["flip"]}
     if any(disturbed.values()):
         console.print("disturbed: " + ", ".join(f"{n} {values[n]}" for n, on in disturbed.items() if on))
+
+
+def show_speeds(speeds: Iterable[Speed]) -> None:
+    """What `vecflap bench` measures, a line as soon as it is known."""
+    console = Console(highlight=False, markup=False)
+    for speed in speeds:
+        unit, size = next((u, s) for u, s in (("M", 1e6), ("k", 1e3), ("", 1)) if speed.rate >= s or s == 1)
+        rate = f"{speed.rate / size:.3g} {unit}".rstrip()
+        console.print(f"{speed.about:<48} {rate:>8} {speed.item}s/s", soft_wrap=True)
 
 
 def show_findings(findings: list[Finding]) -> None:
