@@ -3,6 +3,8 @@
 Trajectories find faults in the wiring, only placed states pin the comparisons, so there are both.
 """
 
+import hashlib
+
 import numpy as np
 import pytest
 import reference
@@ -194,3 +196,22 @@ def test_games_name_the_columns_of_the_rows():
     games.pipe_x[1, 2] = -5
     assert (state == -5).sum() == 1, "a copy, not a view"
     assert len({int(column) for field in games for column in field[0].reshape(-1)}) == 16, "columns overlap"
+
+
+DIGESTS = {1: "21773f1a40d9a475"}
+"""Of what 64 games did by each version of the rules."""
+
+
+def test_another_game_is_another_version_of_the_rules():
+    """Checkpoints carry the version: a change of what games do or look like must change it."""
+    seen = hashlib.sha256()
+    for rules in ("flap7", "flap9", "mixed"):
+        sim = VecFlap(64, rules, seed=2)
+        for t in range(200):
+            bits = draws.draw(np.full(1, 9, np.int64), draws.EXPLORE, np.arange(64), t, 0)
+            players.careful(sim.rows, sim.act.numpy())
+            sim.act.numpy()[::3] = draws.chance(bits[::3], 2**29)
+            sim.step()
+            for output in (sim.frame, sim.age, sim.rew, sim.term, sim.score):
+                seen.update(output.numpy().tobytes())
+    assert DIGESTS[physics.RULES_VERSION] == seen.hexdigest()[:16]
