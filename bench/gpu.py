@@ -7,6 +7,7 @@ Every part that fails is reported, and the others go on. tests/test_gpu_script.p
 """
 
 import argparse
+import gc
 import itertools
 import json
 import platform
@@ -61,7 +62,8 @@ def gpu_tests(args):
         str(ROOT / "tests"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
-    lines = done.stdout.strip().splitlines()
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    args.failed |= done.returncode != 0
     return {"passed": done.returncode == 0, "last_line": lines[-1] if lines else "", "log": lines[-40:]}
 
 
@@ -71,9 +73,10 @@ def matrices(args):
     other, best = torch.empty_like(big), 0.0
     for _ in range(8):
         began = time.perf_counter()
-        other.copy_(big)
+        for _ in range(4):
+            other.copy_(big)
         wait(args.device)
-        best = max(best, 2 * big.nbytes / (time.perf_counter() - began))
+        best = max(best, 4 * 2 * big.nbytes / (time.perf_counter() - began))
     size = 8192 if args.device == "cuda" else 512
     return matrix_rates(args.device, torch.get_num_threads(), size) | {"bytes": best}
 
@@ -106,46 +109,49 @@ def simulators(args):
 
 
 class Window(View):
-    """Of a run: rates from `begin` seconds on; then, for some rows, the kernels' intervals."""
+    """Of a run: rates, over `seconds`; then, for a second, how long kernels run in a row."""
 
     def __init__(self, device, seconds):
         self.device, self.seconds = device, seconds
-        self.since: Any = None
+        self.since: Any = None  # seconds, rows and updates when the rates' time began
         self.profiler: Any = None
         self.rates: dict[str, Any] = {}
-        self.busy, self.rows = None, 0
+        self.busy: float | None = None
 
     def tick(self, run):
         """After every row."""
-        now = time.perf_counter()
-        if not run.learner.updates:
+        now, rows = time.perf_counter(), run.replay.row
+        if run.learner.updates < 10:  # graphs are captured meanwhile
             return
         if self.since is None:
             wait(self.device)
-            self.first, self.since = now, (time.perf_counter(), run.step, run.learner.updates)
+            self.since = time.perf_counter(), rows, run.learner.updates
         elif not self.rates and now - self.since[0] > self.seconds:
             wait(self.device)
             passed = time.perf_counter() - self.since[0]
-            self.rates = {
-                "steps": (run.step - self.since[1]) / passed,
-                "updates": (run.learner.updates - self.since[2]) / passed,
-            }
-            if self.device == "cuda":
-                kinds = [torch.profiler.ProfilerActivity.CUDA]
-                self.profiler = torch.profiler.profile(activities=kinds)
-                self.profiler.__enter__()
-                self.rows, self.profiled = 30, time.perf_counter()
-            else:
+            self.row_seconds = passed / (rows - self.since[1])
+            updates = run.learner.updates - self.since[2]
+            self.rates = {"steps": run.config.envs / self.row_seconds, "updates": updates / passed}
+            if self.device == "cpu":
                 run.reason = "measured"
-        elif self.rows:
-            self.rows -= 1
-            if not self.rows:
-                wait(self.device)
-                passed = time.perf_counter() - self.profiled
-                self.profiler.__exit__(None, None, None)
-                self.busy = union([(e.time_range.start, e.time_range.end) for e in self.profiler.events()])
-                self.busy /= passed * 1e6
-                run.reason = "measured"
+                return
+            self.profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
+            self.profiler.__enter__()
+            self.profiled = time.perf_counter(), rows
+        elif self.rates and now - self.profiled[0] > 1:
+            wait(self.device)
+            self.profiler.__exit__(None, None, None)
+            kernels = kernels_of(self.profiler.events())
+            self.busy = union(kernels) / 1e6 / (rows - self.profiled[1]) / self.row_seconds
+            run.reason = "measured"
+
+
+def kernels_of(events):
+    """Begin and end of every kernel, in microseconds; copies and fills are none."""
+    on_device = [e for e in events if e.device_type == torch.autograd.DeviceType.CUDA]
+    kernels = [e for e in on_device if not e.name.startswith(("Memcpy", "Memset"))]
+    assert kernels, "the profiler saw no kernel"
+    return [(e.time_range.start, e.time_range.end) for e in kernels]
 
 
 def union(intervals):
@@ -184,6 +190,7 @@ def throughput(args):
                 out=Path(folder) / "run",
             )
             train(config, window)
+        gc.collect()  # graphs and rings hold each other
         results[f"{network} {envs} {sim}"] = window.rates | {"batch": config.batch, "busy": window.busy}
     return results
 
@@ -285,7 +292,7 @@ def main():
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "gpu.json")
     parser.add_argument("--parts", nargs="+", default=[part.__name__ for part in PARTS])
     args = parser.parse_args()
-    args.device = "cpu" if args.cpu else "cuda"
+    args.device, args.failed = "cpu" if args.cpu else "cuda", False
     args.envs = (8, 64) if args.cpu else (64, 1024, 8192)
     if not args.cpu and not torch.cuda.is_available():
         sys.exit("bench/gpu.py: torch finds no CUDA device. Try --cpu.")
@@ -307,7 +314,7 @@ def main():
             print(f"{part.__name__}: {time.perf_counter() - began:.0f} s", flush=True)
             args.out.write_text(json.dumps(result, indent=1) + "\n")
     print("\n" + table(result))
-    sys.exit(bool(result["errors"]))
+    sys.exit(bool(result["errors"]) or args.failed)
 
 
 if __name__ == "__main__":

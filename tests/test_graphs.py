@@ -1,5 +1,8 @@
 """On a GPU, acting and updating as CUDA graphs: the same work, nothing waits, and no crash where it fails."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from tiny import metrics, tensors, trained
@@ -31,31 +34,60 @@ def test_a_graph_does_what_its_function_does():
     assert len(calls) == WARM_UP + 1, "then only the graph"
 
 
+FAILING = """
+import warnings
+import torch
+from vecflap.graphs import WARM_UP, Captured
+
+waits = Captured(lambda x: x * float(x.sum().item()), torch.device("cuda"))
+fine = Captured(lambda x: x + 1, torch.device("cuda"))
+x = torch.ones(2, device="cuda")
+for _ in range(WARM_UP):
+    assert waits(x).tolist() == [2, 2]
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    assert waits(x).tolist() == [2, 2]
+assert waits(x + 1).tolist() == [8, 8]
+for number in range(10):
+    assert fine(x * number).tolist() == [number + 1] * 2
+print([str(warning.message) for warning in said])
+"""
+
+
 def test_where_capturing_fails_a_warning_says_so_and_the_work_is_done():
-    captured, x = Captured(lambda x: x * float(x.sum().item()), CUDA), torch.ones(2, device=CUDA)
-    for _ in range(WARM_UP):
-        assert captured(x).tolist() == [2, 2]
-    with pytest.warns(RuntimeWarning, match="No CUDA graph, so training is slower"):
-        assert captured(x).tolist() == [2, 2]
-    assert captured(x + 1).tolist() == [8, 8]
+    done = subprocess.run([sys.executable, "-c", FAILING], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("No CUDA graphs, so training is slower") == 1
 
 
 @pytest.mark.parametrize("network", ["compact", "article"])
-def test_training_with_graphs_is_training_without(tmp_path, network):
-    """Only as near as sums in another order are."""
-    for graphs in (True, False):
-        flags = {"device": "cuda", "graphs": graphs, "network": network, "precision": "float32"}
-        at_random = {"eps_start": 1.0, "eps_steps": 10**9}  # so that they learn from the same games
-        trained(tmp_path / str(graphs), steps=300, learn_start=100, **flags, **at_random)
-    ours, theirs = (tensors(tmp_path / name, "online.") for name in ("True", "False"))
-    for name, weights in ours.items():
-        torch.testing.assert_close(weights, theirs[name], rtol=0.02, atol=0.02)
+def test_training_with_graphs_is_training_without(tmp_path, monkeypatch, network):
+    """All actions are random, so both learn from the same games."""
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    flags = {"device": "cuda", "network": network, "precision": "float32", "eps_start": 1.0}
+    for name, graphs, updates in (("ours", True, 64), ("theirs", False, 64), ("begin", False, 10**6)):
+        steps = {"steps": 600, "learn_start": 80, "eps_steps": 10**9, "steps_per_update": updates // 8}
+        trained(tmp_path / name, graphs=graphs, **flags, **steps)
+    ours, theirs, begin = (tensors(tmp_path / name) for name in ("ours", "theirs", "begin"))
+    assert torch.equal(ours["updates"], theirs["updates"])
+    for name, weights in theirs.items():
+        if name.startswith(("online.", "target.")) and weights.is_floating_point():
+            if network == "article" and "bias" in name and "head" not in name:
+                continue  # the true gradient of a bias before batch norm is 0: rounding moves it
+            apart, moved = (weights - ours[name]).norm(), (weights - begin[name]).norm()
+            assert moved > 0, name
+            assert apart < 0.05 * moved, name
 
 
 class NothingWaits(View):
     """From a row on, torch raises an error for every call that waits for the device."""
 
     rows = 0
+
+    def begin(self, run: Run) -> None:
+        """Copies of other memory would wait, unseen by torch."""
+        outputs = (run.sim.frame, run.sim.age, run.sim.rew, run.sim.term, run.sim.act)
+        assert all(output.is_cuda or output.is_pinned() for output in outputs)
 
     def tick(self, run: Run) -> None:
         self.rows += 1
@@ -66,6 +98,7 @@ class NothingWaits(View):
         torch.cuda.set_sync_debug_mode("default")
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 @pytest.mark.parametrize("sim", ["cpu", "cuda"])
 def test_nothing_in_the_loop_waits(tmp_path, sim):
     if sim == "cuda":

@@ -32,6 +32,8 @@ def glide(sim: VecFlap, flap: int = 0) -> VecFlap:
 def test_the_two_games_are_the_originals():
     assert RULES["flap7"] == (-7, 100, True, 1, (100, 170), 10, 0)
     assert RULES["flap9"] == RULES["hard"] == (-9, 100, False, 1, (100, 170), 10, 0)
+    assert (VecFlap(3, "flap7").games.score_from == 0).all()
+    assert (VecFlap(3, "flap9").games.score_from == -1).all(), "none is drawn"
 
 
 @pytest.mark.parametrize("rules", ALL_RULES.values(), ids=ALL_RULES)

@@ -22,6 +22,10 @@ from vecflap.rules import Rules, rows_of
 from vecflap.sim import OUTPUTS
 
 cuda: Any = numba_cuda  # its types leave out what is used here
+if not config.ENABLE_CUDASIM:
+    from numba.cuda import dispatcher
+
+    dispatcher.config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # few games are few blocks
 THREADS = 64  # of a block: the columns of a picture
 
 

@@ -20,6 +20,7 @@ from rich.text import Text
 from vecflap.config import FRAMES
 from vecflap.doctor import Finding
 from vecflap.dqn import GREEDY, Learner
+from vecflap.graphs import WARM_UP
 from vecflap.render import SIZE, braille
 from vecflap.replay import Batch
 from vecflap.run import Outcome, Run, View
@@ -90,7 +91,7 @@ class Display(View):
         left = Table.grid()
         left.add_row(bar)
         left.add_row(stats)
-        bird = Text(braille(run.sim.frame[0].numpy()), style="yellow")
+        bird = Text(braille(run.sim.frame[0].cpu().numpy()), style="yellow")
         title = Text(f"vecflap  {run.config.rules}  {run.folder}")
         side_by_side = Table.grid(padding=(0, 2))
         side_by_side.add_row(left, bird)
@@ -123,7 +124,8 @@ def seconds_a_row(run: Run) -> float:
     forced = torch.full((c.envs,), GREEDY, dtype=torch.uint8, device=device)
 
     def timed(work: Callable[[], object]) -> float:
-        work()  # warm up
+        for _ in range(WARM_UP + 1):
+            work()
         learner.meter.tolist()  # wait for the device
         began = time.perf_counter()
         for _ in range(3):

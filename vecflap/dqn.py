@@ -154,7 +154,7 @@ NETWORKS = {"compact": Compact, "article": Article}
 def find_device(name: str) -> torch.device:
     """The device of a name, or of `auto`."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -168,6 +168,8 @@ def find_device(name: str) -> torch.device:
         raise ValueError(
             f"--device {name}: there are {torch.cuda.device_count()} CUDA devices, from cuda:0 on."
         )
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
     return device
 
 
@@ -256,8 +258,10 @@ class Learner:
         obs, act, *_ = batch
         target = self._target(Batch(*batch))
         self.online.train()
-        both = self.online(obs)
-        self.online.eval()
+        try:
+            both = self.online(obs)
+        finally:
+            self.online.eval()
         q = both.gather(1, act[:, None]).squeeze(1)
         loss = (F.smooth_l1_loss if self.config.loss == "huber" else F.mse_loss)(q, target)
         self.optimiser.zero_grad()

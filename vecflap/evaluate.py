@@ -143,7 +143,9 @@ def evaluate(
     """
     device = next(policy.network.parameters()).device
     sim = games_of(config, games, seed, purpose=purpose)
-    stacks = Replay(FRAMES + 1, games, frames=FRAMES, device=device)  # stacks are rebuilt as in training
+    stacks = Replay(
+        FRAMES + 1, games, frames=FRAMES, device=device, graphs=False
+    )  # stacks are rebuilt as in training
     forced = torch.empty(games, dtype=torch.uint8)
     passed = np.zeros(games, np.int32)
     playing = np.arange(games)

@@ -4,6 +4,7 @@ Stacks of frames and n-step returns are rebuilt when sampled, so each frame is s
 B batch, K frames a stack, T rows of the ring. Row t of the game's time is stored in slot t mod T.
 """
 
+import gc
 import re
 from functools import partial
 from pathlib import Path
@@ -240,7 +241,9 @@ class Replay:
 def free_memory(device: torch.device) -> int:
     """Bytes that a device still has; on a CPU also those that the process's control group may use."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        gc.collect()  # rings and graphs of earlier runs
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
     try:
         free = 1024 * int(re.findall(r"MemAvailable: *(\d+)", Path("/proc/meminfo").read_text())[0])
     except OSError:  # not Linux: its allocator says when there is none

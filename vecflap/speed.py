@@ -40,6 +40,8 @@ def speeds(device: str = "auto", threads: int = 0, seconds: float = SECONDS) -> 
     """Measure one thing after the other. threads: of the learner; 0: one."""
     config = settle(Config(device=device, threads=threads))
     torch.set_num_threads(config.threads)
+    if config.device.startswith("cuda"):
+        torch.cuda.set_device(config.device)  # that torch's timer waits for
     for envs, workers in ((64, 1), (1024, 1), (8192, 1), (8192, None)):
         yield of_games(envs, workers, seconds)
     frames = torch.zeros(1024, SIZE, dtype=torch.int64)
