@@ -86,6 +86,8 @@ def test_two_and_three_pipes_are_drawn():
     gap_y = np.array(PLACES)[(xs[:, None] * (1, 3, 5)) % 8]
     assert_drawn_as_twin("flap9", pipe_x=pipe_x, gap_y=gap_y)
     assert_drawn_as_twin("flap9", pipe_x=pipe_x + 57, gap_y=gap_y)
+    in_sight = np.array([[x, 149, 200] for x in (4, 5, 6)])  # a third of the first game only
+    assert_drawn_as_twin("flap9", pipe_x=in_sight, gap_y=gap_y[:3])
 
 
 def test_the_bird_is_drawn_with_every_wing_at_every_height():

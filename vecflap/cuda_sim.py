@@ -25,7 +25,8 @@ cuda: Any = numba_cuda  # its types leave out what is used here
 if not config.ENABLE_CUDASIM:
     from numba.cuda import dispatcher
 
-    dispatcher.config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # few games are few blocks
+    settings: Any = dispatcher.config
+    settings.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # few games are few blocks
 THREADS = 64  # of a block: the columns of a picture
 
 
