@@ -7,12 +7,11 @@ from typing import Any
 
 __all__ = ["Config", "Policy", "VecFlap", "load", "load_config", "train"]
 
-SHORT_LOOK = "2000"
 if "OMP_WAIT_POLICY" not in os.environ:
     # How often an idle OpenMP thread looks for work before it sleeps, about 0.1 ms; read when torch or Numba
     # loads GNU's OpenMP. Its own 300,000 are milliseconds: where the system put two threads on one core, each
     # waited for the other's to end, and a step of 1,024 games took 8 ms instead of 0.02.
-    os.environ.setdefault("GOMP_SPINCOUNT", SHORT_LOOK)
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 if gymnasium := sys.modules.get("gymnasium"):  # or else `import vecflap.gym` registers it
     gymnasium.register(
