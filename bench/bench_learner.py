@@ -4,11 +4,10 @@ sampling."""
 from dataclasses import replace
 from functools import cache
 
-import numpy as np
 import pytest
 import torch
 
-from vecflap import VecFlap, players, views
+from vecflap import speed
 from vecflap.config import PRESETS
 from vecflap.dqn import GREEDY, Learner
 from vecflap.replay import Batch
@@ -16,17 +15,7 @@ from vecflap.replay import Batch
 CPU = torch.device("cpu")
 
 
-@cache
-def states(count):
-    """Packed stacks of games under way, out of step: what a table is looked up by depends on the pixels."""
-    sim, rng = VecFlap(count, threads=1), np.random.default_rng(0)
-    stack = torch.zeros(count, 4, 64, dtype=torch.int64)
-    for _ in range(300):
-        players.careful(sim.rows, sim.act.numpy())
-        sim.act ^= torch.from_numpy((rng.random(count) < 0.05).astype(np.uint8))
-        sim.step()
-        views.push(sim.frame, sim.age, stack)
-    return stack
+states = cache(speed.states)
 
 
 @pytest.mark.parametrize("precision", ["auto", "float32"])

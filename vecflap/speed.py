@@ -15,7 +15,7 @@ from torch.utils.benchmark import Timer
 
 from vecflap import players, views
 from vecflap.config import FRAMES, PRESETS, Config
-from vecflap.dqn import GREEDY, Learner, find_device
+from vecflap.dqn import GREEDY, Learner
 from vecflap.folder import settle
 from vecflap.loop import train
 from vecflap.render import SIZE
@@ -47,7 +47,7 @@ def speeds(device: str = "auto", threads: int = 0, seconds: float = SECONDS) -> 
     frames = torch.zeros(1024, SIZE, dtype=torch.int64)
     took = median(partial(frames.fill_, -1), seconds)
     yield Speed("only writing as many bytes, 1024 games", 1024 / took, "frame")
-    if find_device(device).type == "cuda" and util.find_spec("numba_cuda"):
+    if config.device.startswith("cuda") and util.find_spec("numba_cuda"):
         yield of_games_on_cuda(config.device, seconds)
     yield from of_learning(config, seconds)
     yield of_training(config, 10 * seconds)
