@@ -182,6 +182,7 @@ PEERS = {  # name: (what pip installs, first the one whose version is told; game
     "EnvPool Pong-v5": ("envpool", envpool_pong),
     "EnvPool Catch": ("envpool", envpool_catch),
     "pgx minatar-breakout": ("pgx", pgx_breakout),
-    "gymnax Breakout-MinAtar": ("gymnax>=1 six", gymnax_breakout),  # 1.0.1 imports six, but does not ask for it
+    # gymnax 1.0.1 imports six, but does not ask for it
+    "gymnax Breakout-MinAtar": ("gymnax>=1 six", gymnax_breakout),
 }
 GAMES = {"vecflap": vecflap_flap7} | {name: games for name, (_, games) in PEERS.items()}
