@@ -161,5 +161,5 @@ def test_the_article_preset_has_the_articles_numbers():
     }
     assert {name: PRESETS["article"][name] for name in article} == article
     changed = {name for name, value in asdict(PRESETS["article"]).items() if value != Config()[name]}
-    ours = {"preset", "steps_per_update", "steps", "eval_every", "log_every", "save_every"}
+    ours = {"preset", "steps_per_update", "steps", "eval_every", "log_every", "save_every", "noisy"}
     assert changed - set(article) <= ours

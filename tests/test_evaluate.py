@@ -63,7 +63,7 @@ def played_out(
     while None in scores:
         for stack, frame, age in zip(stacks, sim.frame.clone(), sim.age.tolist(), strict=True):
             stack.extend([frame] * (4 if age == 0 else 1))
-        explore(forced, seed, draws.EXPLORE_EXAM, row, epsilon, 0.5)
+        explore(forced, seed, draws.EXPLORE_EXAM, row, np.full(games, epsilon), 0.5)
         random += int((forced != GREEDY).sum())
         with torch.no_grad():
             q = network(torch.stack([torch.stack(list(stack)) for stack in stacks]))
@@ -115,6 +115,16 @@ def test_a_game_is_over_once_its_bird_is_dead_or_has_passed_the_limit():
     assert reached * 61 < network.states < 50 * 61, "the first pipe is passed in step 61"
 
 
+@pytest.mark.parametrize("most", [0, 1, 5, 11])
+def test_games_end_early_where_more_birds_have_died_than_may(most):
+    whole = evaluate(policy(Erratic()), EASY, 24, 4)
+    early = evaluate(policy(Erratic()), EASY, 24, 4, most_deaths=most)
+    assert whole.deaths == (whole.pipes < 4).sum() > 12
+    assert most < early.deaths <= most + 3, "those that died in the same step count too"
+    assert early.rows < whole.rows
+    assert (early.pipes <= whole.pipes).all()
+
+
 @pytest.mark.parametrize("q", [(1.0, 0.0), (0.0, 0.0), (0.0, 1.0)])
 def test_a_bird_that_only_glides_or_flaps_passes_nothing(q):
     scores = evaluate(policy(Fixed(*q)), Config(), 7, 5)
@@ -129,7 +139,9 @@ def test_the_margin_of_the_training_counts():
 
 
 def test_scores_in_numbers():
-    scores = Scores(np.array([0, 5, 2, 5], np.int32), 5)
+    scores = Scores(np.array([0, 5, 2, 5], np.int32), 5, 2, 9)
+    assert scores.per_death == 6.0
+    assert Scores(np.array([5, 5], np.int32), 5, 0, 9).per_death == 10.0
     assert scores.summary() == {
         "games": 4,
         "pipes": 5,

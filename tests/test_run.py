@@ -4,14 +4,16 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from tiny import metrics, same, tensors, tiny, trained, unclocked
 
 import vecflap
 from vecflap import run
-from vecflap.evaluate import Scores
+from vecflap.evaluate import Scores, load
 from vecflap.run import Run, View
 
 
@@ -29,7 +31,7 @@ def test_a_run_leaves_a_complete_folder(tmp_path):
     assert saved.precision in ("float32", "bfloat16")
     assert saved.out == config.out
     policy = vecflap.load(outcome.folder)
-    assert same(policy.network.state_dict(), tensors(outcome.folder, "online.", "best"))
+    assert same(policy.network.state_dict(), tensors(outcome.folder, "target.", "best"))
     assert policy.act(torch.zeros(3, 4, 64, dtype=torch.int64)).tolist() in ([0, 0, 0], [1, 1, 1])
 
 
@@ -49,7 +51,7 @@ def test_without_out_runs_are_numbered(tmp_path, monkeypatch):
 def test_init_begins_with_the_given_weights_and_nothing_else(tmp_path):
     first = trained(tmp_path / "a")
     for name, given in (("b", first.folder), ("c", first.folder / "last.safetensors")):
-        weights = tensors(first.folder, "online.", "best" if name == "b" else "last")
+        weights = tensors(first.folder, "target.", "best" if name == "b" else "last")
         trained(tmp_path / name, steps=8, seed=5, init=given)
         for network in ("online.", "target."):
             assert same(tensors(tmp_path / name, network), weights), network
@@ -74,62 +76,70 @@ def test_a_run_stops_when_its_time_is_up(tmp_path):
 
 
 class Judge:
-    """Stands in for evaluate: gives the games of each call as many pipes as it is told, up to the limit."""
+    """Stands in for evaluate: tells how many birds of each selection die, in how many pipes and rows."""
 
-    def __init__(self, *pipes: float) -> None:
-        self.pipes, self.asked = list(pipes), []
+    def __init__(self, *deaths: int, pipes: int = 60, rows: int = 1) -> None:
+        self.deaths, self.pipes, self.rows, self.asked = list(deaths), pipes, rows, []
 
-    def __call__(self, policy, rules, games, limit, *, seed, purpose) -> Scores:
-        self.asked.append((games, limit, seed, purpose))
-        return Scores(torch.full((games,), min(self.pipes.pop(0), limit)).numpy(), limit)
-
-
-def test_a_run_ends_once_no_bird_of_a_test_dies(tmp_path, monkeypatch):
-    judge = Judge(1, 2, 3, 9, 9)  # selection; selection and test; selection and test
-    monkeypatch.setattr(run, "evaluate", judge)
-    outcome = trained(tmp_path / "a", steps=10**9, eval_games=3, test_games=5)
-    assert (outcome.reason, outcome.steps, outcome.best, outcome.best_step) == ("good", 600, 4.0, 600)
-    selection, test = (3, 2, 0, 2), (5, 4, 0, 2)
-    assert judge.asked == [selection, selection, test, selection, test]
-    lines = [line for line in metrics(tmp_path / "a") if "select" in line]
-    assert [line["select"] for line in lines] == [1, 2, 2]
-    assert [line.get("test_survived") for line in lines] == [None, 0.0, 1.0]
+    def __call__(self, policy, rules, games, limit, *, seed, purpose, most_deaths) -> Scores:
+        self.asked.append((games, limit, seed, purpose, most_deaths))
+        deaths = self.deaths.pop(0)
+        return Scores(np.full(games, self.pipes // games), limit, deaths, self.rows)
 
 
 @pytest.mark.parametrize(
-    ("until", "died", "reason"),
-    [("good", 1, "good"), ("good", 2, "steps"), ("solved", 1, "steps"), ("solved", 0, "solved")],
+    ("until", "asked"),
+    [("good", (60, 2, 0, 2, 6)), ("solved", (60, 2, 0, 2, 4)), ("mastered", (60, 10, 0, 2, 4))],
 )
-def test_a_good_bird_may_lose_one_game_of_ten(tmp_path, monkeypatch, until, died, reason):
-    def judge(policy, rules, games, limit, **_) -> Scores:
-        pipes = torch.full((games,), limit).numpy()
-        if limit == 4:
-            pipes[:died] = 0
-        return Scores(pipes, limit)
-
+def test_a_run_ends_once_few_enough_birds_die(tmp_path, monkeypatch, until, asked):
+    allowed = 6 if until == "good" else 0
+    judge = Judge(20, allowed + 1, allowed)
     monkeypatch.setattr(run, "evaluate", judge)
-    outcome = trained(tmp_path / "a", until=until, test_games=10)
-    assert (outcome.reason, outcome.steps) == (reason, 400 if reason == "steps" else 200)
-    assert outcome.best == 4 * (10 - died) / 10
+    outcome = trained(tmp_path / "a", steps=10**9, until=until, eval_games=60)
+    assert (outcome.reason, outcome.steps) == (until, 600)
+    assert judge.asked == [asked] * 3
+    assert (outcome.best, outcome.best_deaths, outcome.best_step) == (60 / max(allowed, 1), allowed, 600)
+    lines = [line for line in metrics(tmp_path / "a") if "deaths" in line]
+    assert [line["deaths"] for line in lines] == [20, allowed + 1, allowed]
+    assert lines[0]["pipes_per_death"] == 3.0
+
+
+def test_a_goal_that_was_reached_is_not_another_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "evaluate", Judge(6, 6, 0))
+    good = {"steps": 1_000, "eval_games": 60}
+    assert trained(tmp_path / "a", until="good", **good).steps == 200
+    begun = replace(vecflap.load_config(tmp_path / "a"), resume=True)
+    assert vecflap.train(begun).steps == 200
+    outcome = vecflap.train(replace(begun, until="solved"))
+    assert (outcome.reason, outcome.steps) == ("solved", 600)
+
+
+def test_a_long_selection_is_followed_by_a_long_rest(tmp_path, monkeypatch):
+    judge = Judge(9, 9, 9, rows=100)
+    monkeypatch.setattr(run, "evaluate", judge)
+    trained(tmp_path / "a", steps=1_500, eval_games=50)
+    selections = [line["step"] for line in metrics(tmp_path / "a") if "deaths" in line]
+    assert selections == [200, 800, 1_400], "5,000 steps of play: no other one for 500"
 
 
 def test_until_steps_goes_on_with_a_good_bird(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "evaluate", Judge(*[9] * 4))
+    monkeypatch.setattr(run, "evaluate", Judge(0, 0))
     outcome = trained(tmp_path / "a", until="steps")
-    assert (outcome.reason, outcome.steps, outcome.best) == ("steps", 400, 4.0)
+    assert (outcome.reason, outcome.steps, outcome.best) == ("steps", 400, 60.0)
 
 
-def test_the_best_policy_is_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "evaluate", Judge(0.25, 1.5, 1.5, 1, 0.75))
+@pytest.mark.parametrize(("every", "kept"), [(0, "target"), (16, "online")])
+def test_the_best_policy_is_kept(tmp_path, monkeypatch, every, kept):
+    monkeypatch.setattr(run, "evaluate", Judge(4, 2, 2, 3, 4))
     seen = {}
 
     class Keeper(View):
         def tick(self, run: Run) -> None:
-            seen[run.step] = {name: t.clone() for name, t in run.learner.online.state_dict().items()}
+            seen[run.step] = {name: t.clone() for name, t in getattr(run.learner, kept).state_dict().items()}
 
-    outcome = trained(tmp_path / "a", Keeper(), steps=1_000)
-    assert (outcome.best, outcome.best_step) == (1.5, 600), "of two as good, the later"
-    assert same(tensors(outcome.folder, "online.", "best"), seen[600])
+    outcome = trained(tmp_path / "a", Keeper(), steps=1_000, target_every=every)
+    assert (outcome.best, outcome.best_step) == (30.0, 600), "of two as good, the later"
+    assert same(load(outcome.folder).network.state_dict(), seen[600])
     assert not same(seen[400], seen[600])
 
 

@@ -25,8 +25,6 @@ TINY: dict[str, Any] = {
     "eval_every": 200,
     "eval_games": 4,
     "eval_pipes": 2,
-    "test_games": 4,
-    "test_pipes": 4,
     "log_every": 100,
     "save_every": 200,
 }

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vecflap.physics import RULES_VERSION
 
-FORMAT = 4
+FORMAT = 5
 """Of the header, the names of the tensors and the columns of a game's row."""
 
 
@@ -36,8 +36,9 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], header: dict[str, An
     write_atomically(path, save(on_host, metadata={"vecflap": json.dumps(header)}))
 
 
-def load_checkpoint(path: Path, prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors whose names begin with a prefix, without it, in host memory, and the header.
+def load_checkpoint(path: Path, prefix: str | None = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors whose names begin with a prefix, without it, in host memory, and the header. None: those of
+    the policy.
 
     ValueError where the file is missing, damaged, of another version or somebody else's.
     """
@@ -49,6 +50,7 @@ def load_checkpoint(path: Path, prefix: str = "") -> tuple[dict[str, Tensor], di
             if text is None:
                 raise ValueError(f"{path} is not a checkpoint of vecflap.")
             header = json.loads(text)
+            prefix = f"{header.get('policy')}." if prefix is None else prefix
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
             tensors = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
     except (safetensors.SafetensorError, OSError, json.JSONDecodeError) as error:
@@ -77,4 +79,4 @@ def best_of(path: Path) -> Path:
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], Path]:
     """The weights of a run's best policy, or of a checkpoint, with the header and the file they are from."""
     file = best_of(path)
-    return *load_checkpoint(file, "online."), file
+    return *load_checkpoint(file, None), file

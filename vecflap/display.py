@@ -59,9 +59,8 @@ class Display(View):
             self.live.update(self._panel(), refresh=True)
 
     def line(self, values: dict[str, Any]) -> None:
-        if "select" in values:
-            assert self.run is not None
-            self.selection = selection_text(self.run, values)
+        if "deaths" in values:
+            self.selection = deaths_text(values["pipes_per_death"], values["deaths"])
             text = f"step {values['step']:>9,}  greedy, {self.selection}"
         else:
             self.latest = values
@@ -165,17 +164,15 @@ def metrics_text(values: dict[str, Any]) -> str:
     )
 
 
-def selection_text(run: Run, values: dict[str, Any]) -> str:
+def deaths_text(pipes_per_death: float, deaths: int) -> str:
     """What a selection found."""
-    c = run.config
-    if "test" in values:
-        return f"{values['test']:.1f} of {c.test_pipes} pipes, {values['test_survived']:.0%} alive"
-    return f"{values['select']:.1f} of {c.eval_pipes} pipes"
+    pipes = f"{pipes_per_death:,.{1 if pipes_per_death < 10 else 0}f} pipes"
+    return f"a death in {pipes}" if deaths else f"no death in {pipes}"
 
 
 def panel_rows(run: Run, m: dict[str, Any], selection: str) -> list[tuple[str, str]]:
     """Names and texts of the live panel: at most 26 characters, so that it fits a terminal of 80."""
-    recent, best = run.tally.read().recent, run.progress.best
+    recent, best = run.tally.read().recent, run.progress
     return [
         ("steps", f"{run.step:,} of {run.config.steps:,}"),
         ("time", clock(run.seconds)),
@@ -183,7 +180,7 @@ def panel_rows(run: Run, m: dict[str, Any], selection: str) -> list[tuple[str, s
         ("", f"{number(m.get('updates_per_s'), 'g')} updates/s"),
         ("last games", f"{sum(recent) / len(recent):.1f} pipes, best {max(recent)}" if recent else "-"),
         ("greedy", selection),
-        ("best", f"{best:.1f} at step {run.progress.best_step:,}" if best >= 0 else "-"),
+        ("best", deaths_text(best.best, best.best_deaths) if best.best >= 0 else "-"),
         ("exploring", f"eps {run.eps:.4f}, flaps {number(m.get('flap_share'), '.1%')}"),
         ("loss", f"{number(m.get('loss'), '.4f')}, gradient {number(m.get('grad_norm'))}"),
         ("Q value", f"{number(m.get('value'))}, realised {number(m.get('realised'))}"),
@@ -192,8 +189,9 @@ def panel_rows(run: Run, m: dict[str, Any], selection: str) -> list[tuple[str, s
 
 
 REASONS = {
-    "good": "the bird is good: it got to the end of 9 in 10 games of its test",
-    "solved": "solved: it got to the end of every game of its test",
+    "good": "the bird is good: it got to the end of 9 in 10 games",
+    "solved": "solved: the bird got to the end of every game",
+    "mastered": "mastered: the bird got to the end of every game, of the long ones",
     "steps": "all steps played",
     "time_limit": "the time is up",
     "interrupted": "interrupted; everything is saved",
@@ -212,7 +210,7 @@ def end_text(outcome: Outcome) -> str:
     folder = outcome.folder
     vecflap = command()
     best = (
-        f"the best bird passes {outcome.best:.1f} pipes (step {outcome.best_step:,})"
+        f"the best bird, of step {outcome.best_step:,}: {deaths_text(outcome.best, outcome.best_deaths)}"
         if outcome.best >= 0
         else ""
     )

@@ -27,12 +27,12 @@ def explore(forced, seed, purpose, row, eps, flap_chance):
     """Decide which games act at random, and how. It depends on the counters alone, never on what is learned.
 
     forced: uint8 [N], out: 1 flap, 0 glide, GREEDY. purpose: a stream of draws.py. row: rows played so far.
-    eps: share of random actions. flap_chance: share of flaps among those.
+    eps: float64 [N], in, share of random actions. flap_chance: share of flaps among those.
     """
     for game in range(len(forced)):
         bits = draws.draw(seed, purpose, game, row, 0)
         flap = draws.chance(bits >> 32, int(flap_chance * 2**32))
-        forced[game] = flap if draws.chance(bits, int(eps * 2**32)) else GREEDY
+        forced[game] = flap if draws.chance(bits, int(eps[game] * 2**32)) else GREEDY
 
 
 @kernel(_nrt=False)
@@ -216,6 +216,9 @@ class Learner:
         self.config, self.device = config, device
         self.online = make_network(config, device)
         self.target = make_network(config, device).requires_grad_(False)
+        self.kept = "online" if config.target_every else "target"
+        """The network to judge and to keep. A target network that follows softly is an average of the latest
+        online ones, and the steadier player."""
         on_cuda = device.type == "cuda"  # where the rate is a tensor, so that a graph can be told another one
         rate = torch.tensor(config.lr, device=device) if on_cuda else config.lr
         self.optimiser = torch.optim.Adam(

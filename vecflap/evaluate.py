@@ -79,8 +79,8 @@ def exam(
 
     rules, gap, skip, sticky, latency, flip: others than those of the run, if not None or 0; see Config.
     """
-    check_range("games", games, *RANGES["test_games"])
-    check_range("pipes", pipes, *RANGES["test_pipes"])
+    check_range("games", games, *RANGES["eval_games"])
+    check_range("pipes", pipes, *RANGES["eval_pipes"])
     check_range("seed", seed, *RANGES["seed"])
     check_range("epsilon", epsilon, 0.0, 1.0)
     policy = load(path, device)
@@ -99,6 +99,10 @@ class Scores(NamedTuple):
 
     pipes: np.ndarray  # int32 [games] pipes passed, at most the limit
     limit: int
+    deaths: int
+    """Games that ended by a crash."""
+    rows: int
+    """Steps that the longest game took."""
 
     @property
     def mean(self) -> float:
@@ -109,6 +113,12 @@ class Scores(NamedTuple):
     def survived(self) -> float:
         """Share of the games that reached the limit."""
         return float((self.pipes >= self.limit).mean())
+
+    @property
+    def per_death(self) -> float:
+        """Pipes passed for each death: what a bird passes on average if no limit ends its game. Where none
+        died, all of them."""
+        return float(self.pipes.sum()) / max(self.deaths, 1)
 
     def summary(self) -> dict[str, float]:
         """The numbers people ask for."""
@@ -134,12 +144,14 @@ def evaluate(
     seed: int = 0,
     epsilon: float = 0.0,
     purpose: int = draws.GAPS_EXAM,
+    most_deaths: int | None = None,
 ) -> Scores:
     """Play `games` games at once, each until its bird dies or has passed `pipes` pipes.
 
     config:  of the games: rules and disturbances.
     epsilon: share of actions that are random, a fair coin each.
     purpose: GAPS_EXAM or GAPS_SELECT of draws.py: training plays neither.
+    most_deaths: with more than these, all end at once; None: none does for others.
     """
     device = next(policy.network.parameters()).device
     sim = games_of(config, games, seed, purpose=purpose)
@@ -147,18 +159,21 @@ def evaluate(
         FRAMES + 1, games, frames=FRAMES, device=device, graphs=False
     )  # stacks are rebuilt as in training
     forced = torch.empty(games, dtype=torch.uint8)
-    passed = np.zeros(games, np.int32)
+    passed, deaths = np.zeros(games, np.int32), 0
+    most_deaths = games if most_deaths is None else most_deaths
     playing = np.arange(games)
-    while len(playing):
+    eps = np.full(games, epsilon)
+    while len(playing) and deaths <= most_deaths:
         stacks.open(sim.frame, sim.age)
         act = policy.act(stacks.latest()[torch.from_numpy(playing).to(device)]).cpu()
-        explore(forced.numpy(), seed, draws.EXPLORE_EXAM, stacks.row, epsilon, 0.5)
+        explore(forced.numpy(), seed, draws.EXPLORE_EXAM, stacks.row, eps, 0.5)
         chosen = forced[playing]
         sim.act.zero_()
         sim.act[playing] = torch.where(chosen == GREEDY, act, chosen)
         sim.step()
         stacks.close(sim.act, sim.rew, sim.term)
         passed[playing] = sim.score.numpy()[playing]
-        over = (sim.term.numpy()[playing] == 1) | (passed[playing] >= pipes)
-        playing = playing[~over]
-    return Scores(np.minimum(passed, pipes), pipes)
+        died, done = sim.term.numpy()[playing] == 1, passed[playing] >= pipes
+        deaths += int((died & ~done).sum())
+        playing = playing[~(died | done)]
+    return Scores(np.minimum(passed, pipes), pipes, deaths, stacks.row)

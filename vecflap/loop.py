@@ -28,7 +28,9 @@ def train(config: Config, view: View | None = None) -> Outcome:
         while not run.reason:
             # What the games show goes to the replay; the network chooses, while a few games act at random.
             replay.open(sim.frame, sim.age)
-            explore(forced.numpy(), config.seed, draws.EXPLORE, replay.row, run.eps, config.flap_chance)
+            explore(
+                forced.numpy(), config.seed, draws.EXPLORE, replay.row, run.eps_of_games, config.flap_chance
+            )
             act = learner.act(replay.latest(), forced.to(run.device, non_blocking=True))
             sim.act.copy_(act, non_blocking=True)
             if acted:

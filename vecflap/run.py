@@ -9,13 +9,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
+from torch import nn
 
 from vecflap import draws
 from vecflap.checkpoint import load_checkpoint, load_weights, save_checkpoint, write_atomically
 from vecflap.config import FRAMES, Config
 from vecflap.dqn import Learner, part
-from vecflap.evaluate import Policy, evaluate, games_of, rules_of
+from vecflap.evaluate import Policy, Scores, evaluate, games_of, rules_of
 from vecflap.folder import check_resumed, create, differences, settle
 from vecflap.kernels import config as numba_config
 from vecflap.replay import Replay
@@ -25,8 +27,21 @@ from vecflap.tally import Counts, Tally
 if TYPE_CHECKING:  # an extra
     from vecflap.cuda_sim import CudaFlap
 
-ENOUGH = {"good": 0.9, "solved": 1.0, "steps": math.inf}
-"""Share of a test's games that must get to its limit for the run to be over."""
+
+class Goal(NamedTuple):
+    """What a selection must be like for the run to be over."""
+
+    deaths: float
+    """Most deaths, as a share of the games."""
+    pipes: int
+    """Its limit, in `eval_pipes`."""
+
+
+GOALS = {"good": Goal(0.1, 1), "solved": Goal(0.0, 1), "mastered": Goal(0.0, 5), "steps": Goal(-1.0, 5)}
+FEW = 4
+"""Deaths that never end a selection: the pipes passed meanwhile tell how good the policy is."""
+REST = 10
+"""A selection that plays so many steps is not followed by another one before the next step of training."""
 NEGLIGIBLE = 0.01
 """A reward discounted to less than this share does not count in a realised return."""
 
@@ -41,8 +56,8 @@ class Outcome(NamedTuple):
     updates: int
     seconds: float
     best: float
-    """Mean pipes of the saved policy in its test, or in its selection where that was not perfect; -1: none
-    yet."""
+    """Pipes a death of the saved policy in its selection, see evaluate.Scores.per_death; -1: none yet."""
+    best_deaths: int
     best_step: int
 
 
@@ -75,8 +90,10 @@ class Progress:
     step: int = 0
     seconds: float = 0.0
     best: float = -1.0
+    best_deaths: int = 0
     best_step: int = 0
-    survived: float = 0.0  # the largest share of a test's games that got to its limit
+    reached: str = ""  # the goal that a selection has met
+    next_selection: int = 0  # not before this step
     logged_flaps: int = 0  # when the last line of metrics was written
     logged_step: int = 0
     logged_updates: int = 0
@@ -171,6 +188,12 @@ class Run:
         return self._between(self.config.eps_start, self.config.eps_end, self.config.eps_steps)
 
     @property
+    def eps_of_games(self) -> np.ndarray:
+        """float64 [N]: the same of every game; the first of them are those that go on exploring."""
+        noisy = np.arange(self.config.envs) < self.config.noisy * self.config.envs
+        return np.where(noisy, max(self.eps, self.config.eps_noisy), self.eps)
+
+    @property
     def lr(self) -> float:
         """Learning rate."""
         return self._between(self.config.lr, self.config.lr_end, self.config.lr_steps)
@@ -197,28 +220,36 @@ class Run:
         self.view.tick(self)
 
     def select(self) -> None:
-        """Play the selection games, and a test if none dies; keep the policy if it is the best so far."""
-        config, progress = self.config, self.progress
-        policy = Policy(self.learner.online, config)
-        ours = {"seed": config.seed, "purpose": draws.GAPS_SELECT}
-        self.view.doing(f"{config.eval_games} games to {config.eval_pipes} pipes ...")
-        scores = evaluate(policy, config, config.eval_games, config.eval_pipes, **ours)
-        values = {
-            "step": self.step,
-            "seconds": round(self.seconds, 2),
-            "select": scores.mean,
-            "updates": self.learner.updates,
-        }
-        if scores.survived == 1.0:
-            self.view.doing(f"{config.test_games} games to {config.test_pipes} ...")
-            scores = evaluate(policy, config, config.test_games, config.test_pipes, **ours)
-            values |= {"test": scores.mean, "test_survived": scores.survived}
-            progress.survived = max(progress.survived, scores.survived)
-        if scores.mean >= progress.best:
-            progress.best, progress.best_step = scores.mean, self.step
-            weights = {f"online.{name}": tensor for name, tensor in self.learner.online.state_dict().items()}
+        """Judge the policy by games of its own, and keep it if it is the best so far."""
+        config, progress, kept = self.config, self.progress, self.learner.kept
+        if self.step < progress.next_selection:
+            return
+        network, allowed = getattr(self.learner, kept), GOALS[config.until].deaths * config.eval_games
+        scores = self._judge(network, max(int(allowed), FEW))
+        progress.next_selection = self.step + config.eval_games * scores.rows // REST
+        if scores.deaths <= allowed:
+            progress.reached = config.until
+        if scores.per_death >= progress.best:
+            progress.best, progress.best_deaths = scores.per_death, scores.deaths
+            progress.best_step = self.step
+            weights = {f"{kept}.{name}": tensor for name, tensor in network.state_dict().items()}
             save_checkpoint(self.folder / "best.safetensors", weights, self._header())
-        self._write(values)
+        values = {"step": self.step, "seconds": round(self.seconds, 2), "updates": self.learner.updates}
+        self._write(values | {"deaths": scores.deaths, "pipes_per_death": round(scores.per_death, 2)})
+
+    def _judge(self, network: nn.Module, most_deaths: int) -> Scores:
+        """Play the games of a selection."""
+        config, pipes = self.config, GOALS[self.config.until].pipes * self.config.eval_pipes
+        self.view.doing(f"{config.eval_games} games to {pipes:,} pipes ...")
+        return evaluate(
+            Policy(network, config),
+            config,
+            config.eval_games,
+            pipes,
+            seed=config.seed,
+            purpose=draws.GAPS_SELECT,
+            most_deaths=most_deaths,
+        )
 
     def log(self) -> None:
         """Write a line of metrics, averages since the line before."""
@@ -252,7 +283,7 @@ class Run:
         """See whether the run is over."""
         if interrupted:
             self.reason = "interrupted"
-        elif self.progress.survived >= ENOUGH[self.config.until]:
+        elif self.progress.reached == self.config.until:
             self.reason = self.config.until
         elif self.step >= self.config.steps:
             self.reason = "steps"
@@ -271,10 +302,11 @@ class Run:
         """What became of the run so far."""
         p = self.progress
         updates = self.learner.updates
-        return Outcome(self.folder, self.reason, p.step, updates, self.seconds, p.best, p.best_step)
+        best = (p.best, p.best_deaths, p.best_step)
+        return Outcome(self.folder, self.reason, p.step, updates, self.seconds, *best)
 
     def _header(self) -> dict[str, Any]:
-        ours = {"progress": asdict(self.progress), "tally": self.tally.read()}
+        ours = {"progress": asdict(self.progress), "tally": self.tally.read(), "policy": self.learner.kept}
         return {"config": replace(self.config, resume=False).to_json()} | ours
 
     def _write(self, values: dict[str, Any]) -> None:
