@@ -193,7 +193,6 @@ class Run:
     def count(self) -> None:
         """Count the row just played."""
         self.progress.step += self.config.envs
-        self.tally.add(self.sim.act, self.sim.term, self.sim.score)
         self.view.tick(self)
 
     def select(self) -> None:
