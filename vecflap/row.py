@@ -54,8 +54,10 @@ class DeviceRow:
         with torch.no_grad():
             forced = explore_there(config.seed, replay.row_there, self._game, self._eps, config.flap_chance)
             sim.act.copy_(learner.decide(replay.latest_there(), forced))
-        for _ in range(updates):
-            learner.descend(*replay.sample_there(config.batch))
+        if updates:  # all their samples by the same kernels
+            sampled = replay.sample_there(updates * config.batch)
+            for batch in zip(*(column.split(config.batch) for column in sampled), strict=True):
+                learner.descend(*batch)
         if copied:
             learner.follow(1.0)
         sim.step()
