@@ -300,12 +300,13 @@ class Learner:
     @torch.no_grad()
     def follow(self, rate: float) -> None:
         """Move the target network to the online one by a share; 1 copies it. Batch norm's statistics too."""
-        theirs = self.online.state_dict()
-        for name, mine in self.target.state_dict().items():
-            if mine.is_floating_point():
-                mine.lerp_(theirs[name], rate)
-            else:  # batch norm's count of batches
-                mine.copy_(theirs[name])
+        mine, theirs = (list(net.state_dict().values()) for net in (self.target, self.online))
+        counts = [
+            i for i, tensor in enumerate(mine) if not tensor.is_floating_point()
+        ]  # of batches, by norms
+        for i in reversed(counts):
+            mine.pop(i).copy_(theirs.pop(i))
+        torch._foreach_lerp_(mine, theirs, rate)  # on CUDA one kernel, not one a tensor
 
     def read_meter(self) -> Meter | None:
         """Averages since the last reading, None if there was no update. Waits for the device."""
