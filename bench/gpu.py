@@ -116,7 +116,7 @@ def baselines(args):
     """Rates of the loops of bench/training.py, a short window each, and vecflap's over theirs."""
     ours = ["vecflap, compact network"] + ["vecflap, article's network"] * (not args.cpu)
     theirs = ["CleanRL-style loop, compact network"] + ["article's loop, its network"] * (not args.cpu)
-    words = max(2, min(args.seconds, 4)), args.device, 1, 2 if args.cpu else 8
+    words = 4, args.device, 1, 2 if args.cpu else 8  # seconds; and of the warm-up
     rates = {name: training.child(sys.executable, name, *words) for name in ours + theirs}
     return {
         f"{one} / {other}": {of: rates[one][of] / rates[other][of] for of in ("steps", "samples")}

@@ -18,6 +18,7 @@ from vecflap.run import View
 
 NEVER = 10**12
 PROFILED = 0.2  # s: thousands of kernels
+PAUSE = 5.0  # us: longer ones are not a graph's, but the host's
 
 
 def wait(device):
@@ -73,8 +74,10 @@ class Window(View):
         elif self.result and now - self.profiled[0] > PROFILED:
             wait(self.device)
             self.profiler.__exit__(None, None, None)
-            kernels = union(kernels_of(self.profiler.events())) / 1e6
-            self.result["busy"] = kernels / (rows - self.profiled[1]) / self.row_seconds
+            kernels, profiled = kernels_of(self.profiler.events()), rows - self.profiled[1]
+            self.result["busy"] = union(kernels) / 1e6 / profiled / self.row_seconds
+            self.result["fed"] = union(kernels, PAUSE) / union(kernels, float("inf"))
+            self.result["kernels"] = len(kernels) / profiled
             run.reason = "measured"
 
     def rates(self, run, rows):
@@ -86,7 +89,9 @@ class Window(View):
             "steps": run.config.envs / self.row_seconds,
             "updates": (run.learner.updates - self.since[2]) / passed,
             "batch": run.config.batch,
-            "busy": None,
+            "busy": None,  # share of the time with a kernel running; the profiler slows all else down
+            "fed": None,  # share of the profiled time with one running, or the next to come at once
+            "kernels": None,  # a row
             "memory": {"warm": self.warm, "end": memory(self.device)},
         }
 
@@ -99,11 +104,11 @@ def kernels_of(events):
     return [(e.time_range.start, e.time_range.end) for e in kernels]
 
 
-def union(intervals):
-    """The length of what some intervals cover."""
+def union(intervals, pause=0.0):
+    """The length of what some intervals cover, and pauses between them up to a length."""
     total, end = 0.0, -float("inf")
     for a, b in sorted(intervals):
-        total += max(0.0, b - max(a, end))
+        total += max(0.0, b - end) if a <= end + pause else b - a
         end = max(end, b)
     return total
 
@@ -148,8 +153,10 @@ def lines_of(results):
             yield f"training {name:>32}: FAILED {x['failed']}"
         if "steps" not in x:
             continue
-        busy = "" if x["busy"] is None else f", a kernel running {x['busy']:.1%} of the time"
-        yield f"training {name:>32}: {x['steps']:12,.0f} steps/s, {x['updates']:8,.1f} updates/s{busy}"
+        yield f"training {name:>32}: {x['steps']:12,.0f} steps/s, {x['updates']:8,.1f} updates/s"
+        if x["busy"] is not None:
+            shares = f"a kernel running {x['busy']:.1%} of the time, or about to {x['fed']:.1%}"
+            yield f"{'':>43}{shares}; {x['kernels']:,.0f} kernels a row"
         ends = x["memory"].values()
         mib = (
             f"{of} {' to '.join(f'{end[of] / 2**20:,.0f}' for end in ends)} MiB" for of in x["memory"]["end"]

@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ENVS = (8, 64)
 MEMORY = {"warm": None, "end": None}
-RATES = {"steps": float, "updates": float, "batch": int, "busy": type(None), "memory": MEMORY}
+OF_KERNELS = dict.fromkeys(("busy", "fed", "kernels"), type(None))
+RATES = {"steps": float, "updates": float, "batch": int, "memory": MEMORY} | OF_KERNELS
 RUNS = [f"{network} {envs} cpu" for network in ("compact", "article") for envs in ENVS]
 FLOORS = {"arithmetic": float, "memory": float}
 EAGER = {"eager": {"seconds": float, "times_the_floor": float}}
@@ -75,6 +76,7 @@ def test_kernels_that_overlap_are_counted_once(monkeypatch):
 
     assert union([(0, 2), (1, 3), (5, 6), (5.5, 5.6), (3, 4)]) == pytest.approx(5)
     assert union([]) == 0
+    assert union([(0, 2), (1, 3), (3.5, 4), (6, 7)], pause=0.5) == pytest.approx(5)
 
 
 def test_without_a_gpu_it_says_what_to_do(tmp_path):
