@@ -41,11 +41,11 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {  # name: module and arguments
 }
 
 
-def vecflap_rates(seconds, device, threads, batch=128, **flags):
+def vecflap_rates(seconds, device, threads, warm_up, batch=128, **flags):
     """Rates a second of `vecflap train`, from the lines of its metrics."""
     flags |= {"device": device, "threads": threads, "batch": batch, "until": "steps", "steps": 10**12}
     flags |= {
-        "time-limit": seconds + WARM_UP,
+        "time-limit": seconds + warm_up,
         "learn-start": 256,
         "eval-every": 10**12,
         "save-every": 10**12,
@@ -55,7 +55,7 @@ def vecflap_rates(seconds, device, threads, batch=128, **flags):
         command = [sys.executable, "-m", "vecflap.cli", "train", "--out", f"{folder}/run", *words]
         subprocess.run(command, check=True, capture_output=True)
         lines = [json.loads(line) for line in Path(folder, "run", "metrics.jsonl").read_text().splitlines()]
-    first = next(line for line in lines if line["seconds"] > WARM_UP and line["updates"])
+    first = next(line for line in lines if line["seconds"] > warm_up and line["updates"])
     passed = lines[-1]["seconds"] - first["seconds"]
     steps, updates = ((lines[-1][name] - first[name]) / passed for name in ("step", "updates"))
     return {"steps": steps, "updates": updates, "samples": batch * updates}
@@ -95,21 +95,21 @@ def flops_of(network, batch=64):
     return counter.get_total_flops() / batch
 
 
-def window(system, seconds, device, threads):
+def window(system, seconds, device, threads, warm_up):
     """Rates of one system. Run in a process of its own."""
     module, options = SYSTEMS[system]
     if module == "vecflap":
-        return vecflap_rates(seconds, device, threads, **options)
+        return vecflap_rates(seconds, device, threads, warm_up, **options)
     import torch
 
     torch.set_num_threads(threads)
     return importlib.import_module(f"baselines.{module}").run(
-        device=device, seconds=seconds, warm_up=WARM_UP, **options
+        device=device, seconds=seconds, warm_up=warm_up, **options
     )
 
 
 def child(python, *words):
-    """What this script says in a process of its own."""
+    """What this script says in a process of its own: of a system, seconds, device, threads and warm-up."""
     command = [python, __file__, "--window", *map(str, words)]
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
@@ -125,20 +125,22 @@ def main():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--flappy-python", default="")
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--window", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--window", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.window:
-        system, seconds, device, threads = args.window
-        of = matrix_rates if system == "matrices" else lambda *rest: window(system, float(seconds), *rest)
-        print(json.dumps(of(device, int(threads))))
+        system, seconds, device, threads, warm_up = args.window
+        if system == "matrices":
+            print(json.dumps(matrix_rates(device, int(threads))))
+        else:
+            print(json.dumps(window(system, float(seconds), device, int(threads), float(warm_up))))
         return
     systems = [name for name in SYSTEMS if args.flappy_python or "gymnasium" not in name]
     rounds = []
     for number in range(args.rounds):
-        row = {"matrices": child(sys.executable, "matrices", 0, args.device, args.threads)}
+        row = {"matrices": child(sys.executable, "matrices", 0, args.device, args.threads, 0)}
         for system in systems:
             python = args.flappy_python if "gymnasium" in system else sys.executable
-            row[system] = child(python, system, args.seconds, args.device, args.threads)
+            row[system] = child(python, system, args.seconds, args.device, args.threads, WARM_UP)
             rates = ", ".join(f"{rate:,.1f} {name}/s" for name, rate in row[system].items())
             print(f"round {number + 1}  {system:<44} {rates}", flush=True)
         rounds.append(row)

@@ -10,9 +10,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVS = (8, 64)
-RATES = {"steps": float, "updates": float, "batch": int, "busy": type(None)}
+MEMORY = {"warm": None, "end": None}
+OF_KERNELS = dict.fromkeys(("busy", "fed", "kernels"), type(None))
+RATES = {"steps": float, "updates": float, "batch": int, "memory": MEMORY} | OF_KERNELS
+RUNS = [f"{network} {envs} cpu" for network in ("compact", "article") for envs in ENVS]
 FLOORS = {"arithmetic": float, "memory": float}
-UPDATE = {"batch": int, "seconds": float, "floors": FLOORS, "times_the_floor": float}
+EAGER = {"eager": {"seconds": float, "times_the_floor": float}}
+UPDATE = {"batch": int, "floors": FLOORS, "ways": EAGER}
+WAYS = ("by_table", "by_shifts", "as_product", "as_rows")
+TIMES = dict.fromkeys(("act", "learn", "act_ratio", "learn_ratio"), float)
+PAIR = "vecflap, compact network / CleanRL-style loop, compact network"
 SCHEMA = {
     "command": str,
     "machine": dict.fromkeys(("device", "cpu", "python", "torch", "numba", "numpy"), str),
@@ -20,7 +27,9 @@ SCHEMA = {
         "environment": None,
         "matrices": dict.fromkeys(("float32", "bfloat16", "bytes"), float),
         "simulators": {f"cpu {envs}": float for envs in ENVS},
-        "throughput": {f"{network} {envs} cpu": RATES for network in ("compact", "article") for envs in ENVS},
+        "throughput": dict.fromkeys([*RUNS, "compact 64 cpu, default ratio"], RATES),
+        "unpacking": dict.fromkeys((f"{way} 8" for way in WAYS), TIMES),
+        "baselines": {PAIR: {"steps": float, "samples": float}},
         "updates": dict.fromkeys(("compact", "article"), UPDATE),
         "birds": None,
     },
@@ -50,8 +59,11 @@ def test_it_measures_everything_and_says_so(tmp_path):
     assert_fits(result, SCHEMA)
     for text in (
         "simulator     cpu 64",
-        "training     article 8 cpu",
-        "update  compact, batch 16",
+        "article 8 cpu:",
+        "compact 64 cpu, default ratio:",
+        "first layer        as_rows 8: act",
+        "update  compact, batch 16,          eager:",
+        f"{PAIR}: ",
         "bird of seed 0",
     ):
         assert text in done.stdout
@@ -60,10 +72,11 @@ def test_it_measures_everything_and_says_so(tmp_path):
 
 def test_kernels_that_overlap_are_counted_once(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "bench"))
-    from gpu import union
+    from throughput import union
 
     assert union([(0, 2), (1, 3), (5, 6), (5.5, 5.6), (3, 4)]) == pytest.approx(5)
     assert union([]) == 0
+    assert union([(0, 2), (1, 3), (3.5, 4), (6, 7)], pause=0.5) == pytest.approx(5)
 
 
 def test_without_a_gpu_it_says_what_to_do(tmp_path):

@@ -60,17 +60,22 @@ def test_where_capturing_fails_a_warning_says_so_and_the_work_is_done():
     assert done.stdout.count("No CUDA graphs, so training is slower") == 1
 
 
+@pytest.mark.parametrize("sim", ["cpu", "cuda"])
 @pytest.mark.parametrize("network", ["compact", "article"])
-def test_training_with_graphs_is_training_without(tmp_path, monkeypatch, network):
+def test_training_with_graphs_is_training_without(tmp_path, monkeypatch, network, sim):
     """All actions are random, so both learn from the same games."""
+    if sim == "cuda":
+        pytest.importorskip("vecflap.cuda_sim", reason="pip install vecflap[cuda]")
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
-    flags = {"device": "cuda", "network": network, "precision": "float32", "eps_start": 1.0}
+    flags = {"device": "cuda", "sim": sim, "network": network, "precision": "float32", "eps_start": 1.0}
     for name, graphs, updates in (("ours", True, 64), ("theirs", False, 64), ("begin", False, 10**6)):
         steps = {"steps": 600, "learn_start": 80, "eps_steps": 10**9, "steps_per_update": updates // 8}
         trained(tmp_path / name, graphs=graphs, **flags, **steps)
     ours, theirs, begin = (tensors(tmp_path / name) for name in ("ours", "theirs", "begin"))
     assert torch.equal(ours["updates"], theirs["updates"])
     for name, weights in theirs.items():
+        if name.startswith(("replay.", "sim.")):
+            assert torch.equal(weights, ours[name]), name
         if name.startswith(("online.", "target.")) and weights.is_floating_point():
             if network == "article" and "bias" in name and "head" not in name:
                 continue  # the true gradient of a bias before batch norm is 0: rounding moves it

@@ -16,6 +16,7 @@ FLOORS = (
     {"traces", "evaluate", "gym"},
     {"folder"},
     {"run", "doctor"},
+    {"row"},
     {"loop"},
     {"speed"},
     {"display", "watch"},

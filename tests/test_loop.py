@@ -129,8 +129,12 @@ def test_the_article_preset_trains(tmp_path, changes):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="run on a machine with a CUDA device")
-def test_a_gpu_trains_with_the_same_counts(tmp_path):
-    on_cpu, on_gpu = (trained(tmp_path / device, device=device) for device in ("cpu", "cuda"))
+@pytest.mark.parametrize("sim", ["cpu", "cuda"])
+def test_a_gpu_trains_with_the_same_counts(tmp_path, sim):
+    if sim == "cuda":
+        pytest.importorskip("vecflap.cuda_sim", reason="pip install vecflap[cuda]")
+    on_gpu_too = {"precision": "float32", "sim": sim}  # a resumed run must not be told `auto`
+    on_cpu, on_gpu = trained(tmp_path / "cpu"), trained(tmp_path / "gpu", device="cuda", **on_gpu_too)
     assert (on_cpu.steps, on_cpu.updates) == (on_gpu.steps, on_gpu.updates)
-    resumed = trained(on_gpu.folder, steps=800, resume=True, device="cuda:0")
+    resumed = trained(on_gpu.folder, steps=800, resume=True, device="cuda:0", **on_gpu_too)
     assert resumed.steps == 800

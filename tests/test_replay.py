@@ -32,14 +32,14 @@ def assert_holds(replay: Replay, ledger: Ledger) -> None:
     every = torch.arange(replay.envs)
     latest = ledger.stacks(torch.full_like(every, replay.row), every)
     assert torch.equal(replay.latest(), latest)
-    assert torch.equal(replay._stack(), latest)
+    assert torch.equal(replay.latest_there(), latest)
     row, game = startable(replay)
     if not len(row):
         return
     assert_equal(replay.transitions(row, game), ledger.transitions(row, game))
     row, game = drawn(replay, 8)
-    replay._start.fill_(replay.drawn)
-    compiled, by_torch = replay.sample(8), replay._sample(8)
+    replay._drawn_there.fill_(replay.drawn)
+    compiled, by_torch = replay.sample(8), replay.sample_there(8)
     assert_equal(compiled, ledger.transitions(row, game))
     assert torch.equal(compiled.next_obs, by_torch.next_obs), "the two paths, also where it means nothing"
     assert_equal(compiled, by_torch)

@@ -44,7 +44,8 @@ class Config:
     """Where the games play; auto: on the CPU. cuda plays the same games, needs `pip install vecflap[cuda]`,
     and its speed is not measured yet."""
     graphs: bool = True
-    """On CUDA, queue acting and updates as graphs: one call instead of hundreds."""
+    """On CUDA, queue acting and updates as graphs, one call instead of hundreds; with `--sim cuda` whole
+    rows."""
     threads: int = 0
     """CPU threads of the learner; 0: one. With the compact network a second thread helps on idle cores, and
     costs far more than it helps as soon as anything else is running."""

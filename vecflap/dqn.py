@@ -35,6 +35,16 @@ def explore(forced, seed, purpose, row, eps, flap_chance):
         forced[game] = flap if draws.chance(bits, int(eps[game] * 2**32)) else GREEDY
 
 
+def explore_there(seed: int, row: Tensor, game: Tensor, per_2_32: Tensor, flap_chance: float) -> Tensor:
+    """uint8 [N]: what `explore` decides in training, by a device that counts rows itself.
+
+    row: int64, played so far. game: int64 [N]. per_2_32: int64 [N], the shares of random actions, of 2**32.
+    """
+    bits = draws.draw(torch.full_like(game, seed), draws.EXPLORE, game, row, 0)
+    flap = draws.chance(bits >> 32, int(flap_chance * 2**32))
+    return torch.where(draws.chance(bits, per_2_32), flap.to(torch.uint8), GREEDY)
+
+
 @kernel(_nrt=False)
 def unpack_bytes(packed, table, out):
     """packed: uint8 [M]. table: [256, 8], what the bits of a byte become, low bit first. out: [8 M]."""
@@ -226,8 +236,8 @@ class Learner:
         )
         self.updates = 0
         self.meter = torch.zeros(len(Meter._fields) + 1, dtype=torch.float64, device=device)  # sums, count
-        self._act = Captured(self._choose, device, config.graphs)
-        self._learn = Captured(self._descend, device, config.graphs)
+        self._act = Captured(self.decide, device, config.graphs)
+        self._learn = Captured(self.descend, device, config.graphs)
 
     def begin_with(self, weights: dict[str, Tensor], header: dict[str, Any], source: Path) -> None:
         """Take weights from a checkpoint, for both networks."""
@@ -244,19 +254,24 @@ class Learner:
 
     def update(self, batch: Batch, lr: float) -> None:
         """One step of Adam on a batch; then the target network follows, if softly."""
+        self.set_rate(lr)
+        self._learn(*batch)
+        self.updates += 1
+
+    def set_rate(self, lr: float) -> None:
+        """Set the learning rate, where the device reads it."""
         group = self.optimiser.param_groups[0]
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(lr)
         else:
             group["lr"] = lr
-        self._learn(*batch)
-        self.updates += 1
 
-    def _choose(self, obs: Tensor, forced: Tensor) -> Tensor:
+    def decide(self, obs: Tensor, forced: Tensor) -> Tensor:
+        """What the device does to act."""
         greedy = choose(self.online(obs), self.config.flap_margin)
         return torch.where(forced == GREEDY, greedy, forced)
 
-    def _descend(self, *batch: Tensor) -> None:
+    def descend(self, *batch: Tensor) -> None:
         """What the device does for an update."""
         obs, act, *_ = batch
         target = self._target(Batch(*batch))
@@ -288,12 +303,13 @@ class Learner:
     @torch.no_grad()
     def follow(self, rate: float) -> None:
         """Move the target network to the online one by a share; 1 copies it. Batch norm's statistics too."""
-        theirs = self.online.state_dict()
-        for name, mine in self.target.state_dict().items():
-            if mine.is_floating_point():
-                mine.lerp_(theirs[name], rate)
-            else:  # batch norm's count of batches
-                mine.copy_(theirs[name])
+        mine, theirs = (list(net.state_dict().values()) for net in (self.target, self.online))
+        counts = [
+            i for i, tensor in enumerate(mine) if not tensor.is_floating_point()
+        ]  # of batches, by norms
+        for i in reversed(counts):
+            mine.pop(i).copy_(theirs.pop(i))
+        torch._foreach_lerp_(mine, theirs, rate)  # on CUDA one kernel, not one a tensor
 
     def read_meter(self) -> Meter | None:
         """Averages since the last reading, None if there was no update. Waits for the device."""

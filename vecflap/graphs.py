@@ -69,7 +69,7 @@ class Captured:
             with torch.cuda.graph(graph, stream=beside(self.device)):
                 self._result = self.function(*self._given)
             self._graph = graph
-        except RuntimeError as error:
+        except Exception as error:  # torch's, or Numba's
             Captured.possible = False
             torch.cuda.set_stream(current)  # where torch failed to
             why: BaseException = error

@@ -10,6 +10,7 @@ import torch
 from vecflap import draws
 from vecflap.config import Config
 from vecflap.dqn import explore
+from vecflap.row import DeviceRow
 from vecflap.run import Outcome, Run, View
 
 
@@ -21,31 +22,31 @@ def train(config: Config, view: View | None = None) -> Outcome:
     """
     run = Run(config, view or View())
     with interrupts() as interrupted, run.shown():
-        sim, replay, learner = run.sim, run.replay, run.learner
-        on_cuda = run.device.type == "cuda"
-        forced = torch.empty(config.envs, dtype=torch.uint8, pin_memory=on_cuda)
-        acted = torch.cuda.Event() if on_cuda else None
+        sim, replay, learner, chance = run.sim, run.replay, run.learner, config.flap_chance
+        whole = DeviceRow(run) if run.config.sim == "cuda" else None
+        forced = torch.empty(config.envs, dtype=torch.uint8, pin_memory=run.device.type == "cuda")
+        acted = torch.cuda.Event() if run.device.type == "cuda" else None
         while not run.reason:
-            # What the games show goes to the replay; the network chooses, while a few games act at random.
-            replay.open(sim.frame, sim.age)
-            explore(
-                forced.numpy(), config.seed, draws.EXPLORE, replay.row, run.eps_of_games, config.flap_chance
-            )
-            act = learner.act(replay.latest(), forced.to(run.device, non_blocking=True))
-            sim.act.copy_(act, non_blocking=True)
-            if acted:
-                acted.record()
-
-            # All of the learner's work is queued before the only wait, so it goes on while the games play.
-            for _ in range(run.updates_due):
-                learner.update(replay.sample(config.batch), run.lr)
-            if run.due(config.target_every):
-                learner.follow(1.0)
-
-            if acted:
-                acted.synchronize()
-            sim.step()
-            replay.close(act, sim.rew, sim.term)
+            if whole:  # games and learner are on one device: the same as below, without the host
+                whole.play()
+            else:
+                # What the games show goes to the replay; the network chooses, while a few act at random.
+                replay.open(sim.frame, sim.age)
+                explore(forced.numpy(), config.seed, draws.EXPLORE, replay.row, run.eps_of_games, chance)
+                act = learner.act(replay.latest(), forced.to(run.device, non_blocking=True))
+                sim.act.copy_(act, non_blocking=True)
+                if acted:
+                    acted.record()
+                # All the learner's work is queued before the only wait: it goes on while the games play.
+                for _ in range(run.updates_due):
+                    learner.update(replay.sample(config.batch), run.lr)
+                if run.due(config.target_every):
+                    learner.follow(1.0)
+                if acted:
+                    acted.synchronize()
+                sim.step()
+                replay.close(act, sim.rew, sim.term)
+                run.tally.add(sim.act, sim.term, sim.score)
             run.count()
 
             # Every cadence is in steps, so that runs repeat; a checkpoint comes last, to hold all of the row.

@@ -42,7 +42,9 @@ class Replay:
     """A ring of T rows of N games.
 
     A row is opened with its frame, acted on, and closed with what came of it. `row` counts the rows closed so
-    far: it is also the number of the open one.
+    far: it is also the number of the open one. The device counts too, `row_there`: work that is queued there
+    once and replayed, see row.py, finds its place in the ring by the methods that end in `there`, while the
+    host counts along.
     """
 
     def __init__(
@@ -96,8 +98,8 @@ class Replay:
         self._games = torch.arange(envs, device=self.device)
         self._back = torch.arange(frames - 1, -1, -1, device=self.device)
         self._ahead = torch.arange(n_step, device=self.device)
-        self._row, self._start = torch.zeros(2, dtype=torch.int64, device=self.device)  # as the device knows
-        self._latest = Captured(self._stack, self.device, graphs)
+        self.row_there, self._drawn_there = torch.zeros(2, dtype=torch.int64, device=self.device)
+        self._latest = Captured(self.latest_there, self.device, graphs)
         self._samplers: dict[int, Captured] = {}  # by batch
         self._graphs = graphs
         self._reward = torch.tensor(rewards, dtype=torch.float32, device=self.device)
@@ -121,7 +123,6 @@ class Replay:
     def open(self, frame: Tensor, age: Tensor) -> None:
         """Begin a row. frame: int64 [N, 64]; age: uint8 [N], frames since the episode began."""
         slot = self.row % self.rows
-        self._row.fill_(self.row)
         self.frame[slot].copy_(frame, non_blocking=True)
         self.age[slot].copy_(age, non_blocking=True)
 
@@ -132,6 +133,7 @@ class Replay:
         self.rew[slot].copy_(rew, non_blocking=True)
         self.term[slot].copy_(term, non_blocking=True)
         self.row += 1
+        self.row_there += 1
 
     def latest(self) -> Tensor:
         """int64 [N, K, 64]: the stacks of the open row, to act on."""
@@ -154,25 +156,43 @@ class Replay:
     def sample(self, batch: int) -> Batch:
         """B transitions, uniform over all that may be sampled. Draws are keyed by how many came before."""
         assert self.first <= self.last, "nothing to sample yet"
-        start = self.drawn
         self.drawn += batch
         if self.device.type == "cpu":
-            return self._sample_compiled(start, batch)
+            return self._sample_compiled(self.drawn - batch, batch)
         if batch not in self._samplers:
-            self._samplers[batch] = Captured(partial(self._sample, batch), self.device, self._graphs)
-        self._start.fill_(start)
+            self._samplers[batch] = Captured(partial(self.sample_there, batch), self.device, self._graphs)
         return self._samplers[batch]()
 
-    def _stack(self) -> Tensor:
-        """The same as `latest`, anywhere."""
-        return self.stacks(self._row.expand(self.envs), self._games)
+    def count(self, drawn: int) -> None:
+        """Count a row that the device has closed, and the transitions that it drew in it."""
+        self.row += 1
+        self.drawn += drawn
 
-    def _sample(self, batch: int) -> Batch:
-        """`sample` anywhere, by the device's own counters."""
-        number = self._start + torch.arange(batch, device=self.device)
+    def open_there(self, frame: Tensor, age: Tensor) -> None:
+        """The same as `open`, for what is on the device."""
+        self._write_there(frame=frame, age=age)
+
+    def close_there(self, act: Tensor, rew: Tensor, term: Tensor) -> None:
+        """The same as `close`, for what is on the device."""
+        self._write_there(act=act, rew=rew, term=term)
+        self.row_there += 1
+
+    def _write_there(self, **given: Tensor) -> None:
+        slot = self.row_there[None] % self.rows
+        for name, values in given.items():
+            getattr(self, name).index_copy_(0, slot, values[None])
+
+    def latest_there(self) -> Tensor:
+        """The same as `latest`, anywhere."""
+        return self.stacks(self.row_there.expand(self.envs), self._games)
+
+    def sample_there(self, batch: int) -> Batch:
+        """The same as `sample`, anywhere."""
+        row, number = self.row_there, self._drawn_there + torch.arange(batch, device=self.device)
         bits = draws.draw(torch.full_like(number, self.seed), draws.SAMPLE, number, 0, 0)
-        first = (self._row - (self.rows - self.frames)).clamp(min=0)
-        pick = draws.below(bits, (self._row - self.n_step - first + 1) * self.envs)
+        first = (row - (self.rows - self.frames)).clamp(min=0)
+        pick = draws.below(bits, (row - self.n_step - first + 1) * self.envs)
+        self._drawn_there += batch
         return self.transitions(first + pick // self.envs, pick % self.envs)
 
     def transitions(self, row: Tensor, game: Tensor) -> Batch:
@@ -222,6 +242,8 @@ class Replay:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from a `state_dict` of a ring of the same shape."""
         self.row, self.drawn = state["counters"].tolist()
+        self.row_there.fill_(self.row)
+        self._drawn_there.fill_(self.drawn)
         for name in RINGS:
             getattr(self, name)[: len(state[name])].copy_(state[name])
 

@@ -142,6 +142,10 @@ class Run:
             graphs=config.graphs,
         )
         self.learner = Learner(config, self.device)
+        noisy = np.arange(config.envs) < config.noisy * config.envs
+        self.least_eps = (
+            noisy * config.eps_noisy
+        )  # float64 [N]: the first games are those that go on exploring
         self.progress = Progress()
         self.tally = Tally(self.sim.act.device)
         self.reason = ""  # why the run is over
@@ -189,9 +193,8 @@ class Run:
 
     @property
     def eps_of_games(self) -> np.ndarray:
-        """float64 [N]: the same of every game; the first of them are those that go on exploring."""
-        noisy = np.arange(self.config.envs) < self.config.noisy * self.config.envs
-        return np.where(noisy, max(self.eps, self.config.eps_noisy), self.eps)
+        """float64 [N]: the same of every game."""
+        return np.maximum(self.eps, self.least_eps)
 
     @property
     def lr(self) -> float:
@@ -216,7 +219,6 @@ class Run:
     def count(self) -> None:
         """Count the row just played."""
         self.progress.step += self.config.envs
-        self.tally.add(self.sim.act, self.sim.term, self.sim.score)
         self.view.tick(self)
 
     def select(self) -> None:
