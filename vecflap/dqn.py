@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vecflap import bitconv, draws
+from vecflap import bitblock, bitconv, draws
 from vecflap.config import FRAMES, Config
 from vecflap.graphs import Captured
 from vecflap.kernels import config as numba_config
@@ -100,11 +100,16 @@ class Compact(nn.Module):
         return F.relu(self.conv2(x)).flatten(2).transpose(1, 2)
 
 
+DARK, LIGHT = -128.0, 127.0
+"""The article's pixels."""
+
+
 class Article(nn.Module):
     """The network of the OneFlow article: int64 [B, 4, 64] packed frames to float32 [B, 2] Q values.
 
     4x64x64 -> 32x32x32 -> 32x16x16 -> 512 -> 2, with batch norm after both convolutions and the wide layer;
-    pixels are -128 and 127, weights truncated normal of variance 1 / fan-in, biases 0.
+    pixels are -128 and 127, weights truncated normal of variance 1 / fan-in, biases 0. On a CPU the first
+    convolution and what follows it, up to the second one, is a table.
 
     It departs from the program in one thing: there, online and target network share scale, shift and running
     statistics of the batch norm; here each has its own. Acting, targets and Double DQN's choice use running
@@ -114,7 +119,7 @@ class Article(nn.Module):
     def __init__(self, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.dtype = dtype
-        self.unpack = Unpack(-128.0, 127.0)
+        self.unpack = Unpack(DARK, LIGHT)
         self.conv1, self.norm1 = nn.Conv2d(FRAMES, 32, 3, padding=1), nn.BatchNorm2d(32)
         self.conv2, self.norm2 = nn.Conv2d(32, 32, 3, padding=1), nn.BatchNorm2d(32)
         self.hidden, self.norm3 = nn.Linear(32 * 16 * 16, 512), nn.BatchNorm1d(512)
@@ -126,12 +131,20 @@ class Article(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, obs: Tensor) -> Tensor:
-        x = self.unpack(obs, self.dtype).contiguous(memory_format=torch.channels_last)
+        if obs.device.type == "cpu" and not numba_config.DISABLE_JIT:
+            x = bitblock.block(obs, self.conv1, self.norm1, DARK, LIGHT)
+        else:
+            x = self.by_convolution(obs)
         with torch.autocast(obs.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            x = self.block(x, self.conv1, self.norm1)
             x = self.block(x, self.conv2, self.norm2)
             x = F.relu(self.norm3(self.hidden(x.flatten(1))))
         return self.head(x.float())
+
+    def by_convolution(self, obs: Tensor) -> Tensor:
+        """[B, 32, 32, 32]: what `bitblock.block` makes of frames on a CPU, anywhere."""
+        x = self.unpack(obs, self.dtype).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(obs.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            return self.block(x, self.conv1, self.norm1)
 
     def block(self, x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
         """Convolution, batch norm, ReLU and pooling. The ReLU comes last, on a quarter of the numbers, which
