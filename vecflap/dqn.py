@@ -279,13 +279,19 @@ class Learner:
         loss = (F.smooth_l1_loss if self.config.loss == "huber" else F.mse_loss)(q, target)
         self.optimiser.zero_grad()
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.online.parameters(), self.config.clip or float("inf"))
+        norm = self._clip()
         self.optimiser.step()
         if not self.config.target_every:
             self.follow(self.config.target_rate)
         with torch.no_grad():
             tie = (both[:, 0] == both[:, 1]).float().mean()
             self.meter += torch.stack([loss, q.mean(), tie, norm, torch.ones_like(loss)])
+
+    def _clip(self) -> Tensor:
+        """The gradient's norm, before clipping. Without it, `clip_grad_norm_` would still write all of it."""
+        if self.config.clip:
+            return nn.utils.clip_grad_norm_(self.online.parameters(), self.config.clip)
+        return nn.utils.get_total_norm([p.grad for p in self.online.parameters() if p.grad is not None])
 
     @torch.no_grad()
     def _target(self, batch: Batch) -> Tensor:
