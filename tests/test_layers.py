@@ -6,11 +6,11 @@ from pathlib import Path
 import vecflap
 
 FLOORS = (
-    {"config", "draws", "kernels", "shapes", "buffers", "graphs", "tally"},
+    {"config", "draws", "kernels", "shapes", "buffers", "graphs", "tally", "rows"},
     {"physics", "vector"},
     {"tables", "rules", "players", "picture", "disturb", "window"},
     {"render"},
-    {"play", "replay", "views", "bitconv"},
+    {"play", "replay", "views", "bitconv", "bitblock"},
     {"sim"},
     {"dqn", "checkpoint", "tracefile", "shown", "cuda_sim"},
     {"traces", "evaluate", "gym"},

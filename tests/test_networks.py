@@ -1,12 +1,15 @@
 """From packed frames to actions: what the networks see, how they begin, who explores, what is greedy."""
 
+from copy import deepcopy
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from tiny import CPU, frames
 from torch import nn
 
-from vecflap import draws
+from vecflap import bitblock, dqn, draws
 from vecflap.config import PRESETS, Config
 from vecflap.dqn import GREEDY, Article, Compact, Learner, Unpack, choose, explore, make_network
 
@@ -37,7 +40,9 @@ def layers(network: nn.Module, obs: torch.Tensor) -> dict[str, tuple]:
     return seen
 
 
-def test_the_article_networks_layers_are_the_articles():
+def test_the_article_networks_layers_are_the_articles(monkeypatch):
+    """As they are computed without tables."""
+    monkeypatch.setattr(dqn, "numba_config", SimpleNamespace(DISABLE_JIT=1))
     network = make_network(Config(network="article", precision="float32"), CPU)
     shapes = {name: shape for name, (shape, _) in layers(network.train(), frames(3, 4)).items()}
     assert shapes == {
@@ -93,19 +98,69 @@ def test_on_a_cpu_the_compact_networks_tables_are_its_convolutions(threads, monk
                 p.add_(0.1 * torch.randn(p.shape))
 
 
-def test_the_article_networks_folded_batch_norm_is_batch_norm():
-    """In evaluation, after statistics that are far from those it begins with."""
-    network, obs = Article(), frames(6, 4)
+def shaken(network: Article) -> Article:
+    """The network with other biases, scales of both signs, and statistics far from those it begins with."""
     with torch.no_grad():
         for norm in (network.norm1, network.norm2, network.norm3):
             for tensor in (norm.weight, norm.bias, norm.running_mean):
                 tensor.copy_(torch.randn(tensor.shape))
             norm.running_var.copy_(torch.rand(norm.running_var.shape) + 0.1)
+        network.conv1.bias.normal_()
+    return network
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_on_a_cpu_the_article_networks_table_is_its_first_block(threads, training, monkeypatch):
+    """Outputs, gradients and statistics, beside torch's own layers in float64; again with other weights."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    network, obs = shaken(Article()).train(training), frames(7, 4)
+    obs[2], obs[3] = obs[2] & 0xFF00, -1  # like a game's pictures, where most places are as their neighbours
+    for _ in range(2):
+        plain = deepcopy(network).double()
+        conv, norm = plain.conv1, plain.norm1
+        out = bitblock.block(obs, network.conv1, network.norm1, -128, 127)
+        x = network.unpack(obs, torch.float32).double()
+        expected = nn.functional.max_pool2d(norm(conv(x)).relu(), 2)
+        assert 0.2 < (out > 0).float().mean() < 0.9
+        torch.testing.assert_close(
+            out.double(), expected, rtol=1e-5, atol=1e-6 * float(expected.detach().max())
+        )
+        slope = torch.randn(out.shape)
+        learned = [*network.conv1.parameters(), *network.norm1.parameters()]
+        grads = torch.autograd.grad(out, learned, slope)
+        expected_grads = torch.autograd.grad(
+            expected, [*conv.parameters(), *norm.parameters()], slope.double()
+        )
+        for ours, theirs in zip(grads, expected_grads, strict=True):
+            within = 1e-5 * float(theirs.abs().max()) + 1e-9  # batch norm leaves nothing of a bias's gradient
+            torch.testing.assert_close(ours.double(), theirs, rtol=1e-4, atol=within)
+        for name, statistic in network.norm1.state_dict().items():
+            torch.testing.assert_close(statistic, norm.state_dict()[name].to(statistic.dtype), msg=name)
+        shaken(network)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_article_networks_table_repeats_bit_for_bit(threads, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    network, obs = shaken(Article()).train(), frames(7, 4)
+    learned, slope = [*network.conv1.parameters(), *network.norm1.parameters()], torch.randn(7, 32, 32, 32)
+    made = []
+    for _ in range(2):
+        out = bitblock.block(obs, network.conv1, network.norm1, -128, 127)
+        made.append((out, *torch.autograd.grad(out, learned, slope)))
+    assert all(torch.equal(one, other) for one, other in zip(*made, strict=True))
+
+
+def test_the_article_networks_folded_batch_norm_is_batch_norm(monkeypatch):
+    """In evaluation, with and without tables."""
+    network, obs = shaken(Article()).eval(), frames(6, 4)
     x = network.unpack(obs, torch.float32)
-    network.eval()
     for conv, norm in ((network.conv1, network.norm1), (network.conv2, network.norm2)):
         x = nn.functional.max_pool2d(norm(conv(x)).relu(), 2)
     plain = network.head(network.norm3(network.hidden(x.flatten(1))).relu())
+    torch.testing.assert_close(network(obs), plain, rtol=1e-4, atol=1e-3)
+    monkeypatch.setattr(dqn, "numba_config", SimpleNamespace(DISABLE_JIT=1))
     torch.testing.assert_close(network(obs), plain, rtol=1e-4, atol=1e-3)
 
 

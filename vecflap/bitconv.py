@@ -8,22 +8,22 @@ Outputs are written where the second layer needs them, once for each of its 3 x 
 makes it a product of two matrices.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numba
 import torch
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic as numba_intrinsic
 from torch import Tensor
 
 from vecflap.config import FRAMES
 from vecflap.kernels import PARALLEL, inlined, kernel
 from vecflap.render import SIZE
+from vecflap.rows import CHANNELS, I64, ROW, Rows, intrinsic
 
 KERNEL = 8  # columns, rows, and the stride
 OUT = SIZE // KERNEL  # outputs, along and across
-CHANNELS = 32
 SEEN = FRAMES * KERNEL  # bytes that an output sees
 VALUES = 256  # of a byte
 STRIDE = (
@@ -40,33 +40,14 @@ PLACES = (OUT - WINDOW) // STEP + 1
 PATCH = WINDOW * WINDOW * CHANNELS
 OF_A_PICTURE = PLACES * PLACES * PATCH
 
-intrinsic: Any = numba_intrinsic  # its types count the first argument, which callers leave out
-ROW = ir.VectorType(ir.FloatType(), CHANNELS)
-I64 = ir.IntType(64)
 
-
-class Rows:
-    """The arrays of an intrinsic, in LLVM's terms."""
-
-    def __init__(self, context: Any, builder: Any, sig: Any, args: Any) -> None:
-        self.context, self.builder, self.sig, self.args = context, builder, sig, args
-
-    def at(self, argument: int, index: Any) -> Any:
-        """The address of an element."""
-        array = self.context.make_array(self.sig.args[argument])
-        return self.builder.gep(array(self.context, self.builder, self.args[argument]).data, [index])
-
-    def row(self, argument: int, index: Any) -> Any:
-        """The address of 32 numbers from an element on."""
-        return self.builder.bitcast(self.at(argument, index), ROW.as_pointer())
-
-    def seen(self, table: int, octets: int, first: Any) -> Any:
-        """The addresses of the rows of the bytes that an output sees."""
-        for number, offset in enumerate(OFFSETS):
-            place = self.builder.add(first, ir.Constant(I64, offset))
-            byte = self.builder.zext(self.builder.load(self.at(octets, place)), I64)
-            index = self.builder.add(byte, ir.Constant(I64, number * STRIDE))
-            yield self.row(table, self.builder.mul(index, ir.Constant(I64, CHANNELS)))
+def seen(rows: Rows, octets: int, first: Any) -> Iterator[Any]:
+    """Where in a table the rows of the bytes that an output sees begin."""
+    for number, offset in enumerate(OFFSETS):
+        place = rows.builder.add(first, ir.Constant(I64, offset))
+        byte = rows.builder.zext(rows.builder.load(rows.at(octets, place)), I64)
+        index = rows.builder.add(byte, ir.Constant(I64, number * STRIDE))
+        yield rows.builder.mul(index, ir.Constant(I64, CHANNELS))
 
 
 @intrinsic
@@ -77,8 +58,8 @@ def sum_rows(typing, out, places, bias, table, octets, first):  # type: ignore[n
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         rows, zero = Rows(context, builder, sig, args), ir.Constant(ROW, None)
         sums = [builder.load(rows.row(2, ir.Constant(I64, 0)), align=4), zero]  # two: one need not wait
-        for number, row in enumerate(rows.seen(3, 4, args[5])):
-            sums[number % 2] = builder.fadd(sums[number % 2], builder.load(row, align=4))
+        for number, index in enumerate(seen(rows, 4, args[5])):
+            sums[number % 2] = builder.fadd(sums[number % 2], builder.load(rows.row(3, index), align=4))
         total = builder.fadd(*sums)
         positive = builder.select(builder.fcmp_ordered(">", total, zero), total, zero)
         for place in range(4):
@@ -102,8 +83,8 @@ def spread_row(typing, grads, places, count, outs, table, octets, first):  # typ
             total = builder.fadd(total, builder.select(taken, other, zero))
         positive = builder.fcmp_ordered(">", builder.load(rows.row(3, indices[0]), align=4), zero)
         added = builder.select(positive, total, zero)
-        for row in rows.seen(4, 5, args[6]):
-            builder.store(builder.fadd(builder.load(row, align=4), added), row, align=4)
+        for index in seen(rows, 5, args[6]):
+            rows.add(4, index, added)
         return context.get_dummy_value()
 
     return types.void(grads, places, types.int64, outs, table, octets, types.int64), code

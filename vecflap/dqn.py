@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vecflap import bitconv, draws
+from vecflap import bitblock, bitconv, draws
 from vecflap.config import FRAMES, Config
 from vecflap.graphs import Captured
 from vecflap.kernels import config as numba_config
@@ -110,11 +110,16 @@ class Compact(nn.Module):
         return F.relu(self.conv2(x)).flatten(2).transpose(1, 2)
 
 
+DARK, LIGHT = -128.0, 127.0
+"""The article's pixels."""
+
+
 class Article(nn.Module):
     """The network of the OneFlow article: int64 [B, 4, 64] packed frames to float32 [B, 2] Q values.
 
     4x64x64 -> 32x32x32 -> 32x16x16 -> 512 -> 2, with batch norm after both convolutions and the wide layer;
-    pixels are -128 and 127, weights truncated normal of variance 1 / fan-in, biases 0.
+    pixels are -128 and 127, weights truncated normal of variance 1 / fan-in, biases 0. On a CPU the first
+    convolution and what follows it, up to the second one, is a table.
 
     It departs from the program in one thing: there, online and target network share scale, shift and running
     statistics of the batch norm; here each has its own. Acting, targets and Double DQN's choice use running
@@ -124,7 +129,7 @@ class Article(nn.Module):
     def __init__(self, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.dtype = dtype
-        self.unpack = Unpack(-128.0, 127.0)
+        self.unpack = Unpack(DARK, LIGHT)
         self.conv1, self.norm1 = nn.Conv2d(FRAMES, 32, 3, padding=1), nn.BatchNorm2d(32)
         self.conv2, self.norm2 = nn.Conv2d(32, 32, 3, padding=1), nn.BatchNorm2d(32)
         self.hidden, self.norm3 = nn.Linear(32 * 16 * 16, 512), nn.BatchNorm1d(512)
@@ -136,12 +141,20 @@ class Article(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, obs: Tensor) -> Tensor:
-        x = self.unpack(obs, self.dtype).contiguous(memory_format=torch.channels_last)
+        if obs.device.type == "cpu" and not numba_config.DISABLE_JIT:
+            x = bitblock.block(obs, self.conv1, self.norm1, DARK, LIGHT)
+        else:
+            x = self.by_convolution(obs)
         with torch.autocast(obs.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            x = self.block(x, self.conv1, self.norm1)
             x = self.block(x, self.conv2, self.norm2)
             x = F.relu(self.norm3(self.hidden(x.flatten(1))))
         return self.head(x.float())
+
+    def by_convolution(self, obs: Tensor) -> Tensor:
+        """[B, 32, 32, 32]: what `bitblock.block` makes of frames on a CPU, anywhere."""
+        x = self.unpack(obs, self.dtype).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(obs.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            return self.block(x, self.conv1, self.norm1)
 
     def block(self, x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
         """Convolution, batch norm, ReLU and pooling. The ReLU comes last, on a quarter of the numbers, which
@@ -284,13 +297,19 @@ class Learner:
         loss = (F.smooth_l1_loss if self.config.loss == "huber" else F.mse_loss)(q, target)
         self.optimiser.zero_grad()
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.online.parameters(), self.config.clip or float("inf"))
+        norm = self._clip()
         self.optimiser.step()
         if not self.config.target_every:
             self.follow(self.config.target_rate)
         with torch.no_grad():
             tie = (both[:, 0] == both[:, 1]).float().mean()
             self.meter += torch.stack([loss, q.mean(), tie, norm, torch.ones_like(loss)])
+
+    def _clip(self) -> Tensor:
+        """The gradient's norm, before clipping. Without it, `clip_grad_norm_` would still write all of it."""
+        if self.config.clip:
+            return nn.utils.clip_grad_norm_(self.online.parameters(), self.config.clip)
+        return nn.utils.get_total_norm([p.grad for p in self.online.parameters() if p.grad is not None])
 
     @torch.no_grad()
     def _target(self, batch: Batch) -> Tensor:
