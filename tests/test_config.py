@@ -155,11 +155,12 @@ def test_the_article_preset_has_the_articles_numbers():
         "double": False,
         "clip": 0.0,
         "flap_margin": 0.0,
+        "flap_bias": 0.0,
         "reward_alive": 0.1,
         "reward_pipe": 1.0,
         "reward_crash": -1.0,
     }
     assert {name: PRESETS["article"][name] for name in article} == article
     changed = {name for name, value in asdict(PRESETS["article"]).items() if value != Config()[name]}
-    ours = {"preset", "steps_per_update", "steps", "eval_every", "log_every", "save_every", "noisy"}
+    ours = {"preset", "steps_per_update", "steps", "eval_every", "log_every", "save_every"}
     assert changed - set(article) <= ours

@@ -213,7 +213,7 @@ def test_a_tie_glides_and_so_does_less_than_the_margin():
 
 def explored(row: int, eps: float, flap_chance: float, games: int = 1000, seed: int = 3) -> np.ndarray:
     forced = np.full(games, 77, np.uint8)
-    explore(forced, seed, draws.EXPLORE, row, np.full(games, eps), flap_chance)
+    explore(forced, seed, draws.EXPLORE, row, eps, flap_chance)
     return forced
 
 
