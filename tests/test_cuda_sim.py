@@ -68,6 +68,7 @@ np.seterr(over="ignore")  # without the compiler, numbers wrap as they do with i
 play.Gaps = lambda seed, *rest: physics.Gaps(np.int64(seed), *rest)
 tiny = {"envs": 3, "batch": 4, "capacity": 60, "steps": 180, "learn_start": 30, "steps_per_update": 15}
 tiny |= {"eps_start": 0.5, "eval_every": 10**9, "log_every": 60, "save_every": 90, "device": "cpu"}
+tiny |= {"n_step": 3}  # rewards that torch adds up in the kernel's order
 for sim in ("cpu", "cuda"):
     train(Config(**tiny, sim=sim, out=Path(sys.argv[1], sim)))
 """

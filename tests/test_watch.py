@@ -44,10 +44,10 @@ def test_pipes_are_painted_where_they_collide():
 def test_scenes_are_successive_frames_of_the_policys_game(run):
     policy = load(run)
     ages, flaps = zip(
-        *((int(s.sim.games.age[0]), s.flap) for s in islice(watch.play(policy, 0), 20)), strict=True
+        *((int(s.sim.games.age[0]), s.flap) for s in islice(watch.play(policy, 0), 15)), strict=True
     )
-    assert ages == tuple(range(20))
-    values = [scene.q for scene in islice(watch.play(policy, 0), 20)]
+    assert ages == tuple(range(15))
+    values = [scene.q for scene in islice(watch.play(policy, 0), 15)]
     assert flaps[1:] == tuple(flap - glide > policy.config.flap_margin for glide, flap in values[1:])
 
 

@@ -113,9 +113,13 @@ class Config:
     # Exploration
     eps_start: float = 0.1
     """Share of random actions at the start."""
-    eps_end: float = 0.05
-    """Share of random actions from `eps_steps` on; straight in between. Birds should go on dying: else
-    beginnings and narrow escapes vanish from the replay, and are forgotten."""
+    eps_end: float = 0.001
+    """Share of random actions from `eps_steps` on; straight in between."""
+    noisy: float = 0.5
+    """Share of the games that go on exploring: their birds die now and then, so beginnings and narrow
+    escapes do not vanish from the replay once birds survive."""
+    eps_noisy: float = 0.05
+    """Least share of random actions in those games."""
     eps_steps: int = 100_000
     """Steps over which the share of random actions falls."""
     flap_chance: float = 0.5
@@ -237,6 +241,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "eps_start": (0.0, 1.0),
     "eps_end": (0.0, 1.0),
     "eps_steps": (1, 10**15),
+    "noisy": (0.0, 1.0),
+    "eps_noisy": (0.0, 1.0),
     "flap_chance": (0.0, 1.0),
     "eval_every": (1, 10**15),
     "eval_games": (1, 1_048_576),
@@ -278,6 +284,7 @@ PRESETS = {
         target_every=100,
         eps_start=0.0,
         eps_end=0.0,
+        noisy=0.0,
         steps=200_000,
         eval_every=5_000,
         log_every=1_000,
