@@ -1,6 +1,6 @@
 """Train several seeds with the defaults, sit the exam with each, and write table and curves to results/.
 
-python bench/seeds.py --seeds 5 --rules flap7 [--limit 300]
+python bench/seeds.py --seeds 5 --rules flap7 [--limit 300] [--jobs 1]
 
 A seed's time is wall-clock from the start of its process, selections included; the exam is another process.
 """
@@ -10,6 +10,8 @@ import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 from vecflap.checkpoint import load_checkpoint
@@ -33,7 +35,12 @@ def run_seed(folder, rules, seed, limit):
     """Train one seed and examine it. Returns its row."""
     began = time.monotonic()
     vecflap("train", "--rules", rules, "--seed", seed, "--out", folder, "--time-limit", limit)
-    return row_of(folder, seed, time.monotonic() - began)
+    row = row_of(folder, seed, time.monotonic() - began)
+    exam = row["exam"]
+    print(
+        f"seed {seed}: {row['seconds']} s, exam mean {exam['mean']}, alive {exam['survived']:.0%}", flush=True
+    )
+    return row
 
 
 def row_of(folder, seed, seconds):
@@ -90,28 +97,25 @@ def write(rows, folder, rules, command):
 
 
 def main():
-    """Run all seeds, one after the other."""
+    """Run all seeds, `--jobs` at a time."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rules", default="flap7")
     parser.add_argument("--limit", type=float, default=300)
+    parser.add_argument("--jobs", type=int, default=1, help="seeds trained at a time, a thread each")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     arguments = parser.parse_args()
-    rows = []
     RESULTS.mkdir(exist_ok=True)
-    for seed in range(arguments.seeds):
-        folder = arguments.runs / f"seeds-{arguments.rules}-{seed}"
+    folders = [arguments.runs / f"seeds-{arguments.rules}-{seed}" for seed in range(arguments.seeds)]
+    for folder in folders:
         if folder.exists():
             sys.exit(f"{folder} is there already: remove it, or choose other --runs.")
-        rows.append(run_seed(folder, arguments.rules, seed, arguments.limit))
-        exam = rows[-1]["exam"]
-        print(
-            f"seed {seed}: {rows[-1]['seconds']} s, exam mean {exam['mean']}, alive {exam['survived']:.0%}",
-            flush=True,
-        )
-    write(rows, folder, arguments.rules, "python bench/seeds.py " + " ".join(sys.argv[1:]))
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        of_all = repeat(arguments.rules), range(arguments.seeds), repeat(arguments.limit)
+        rows = list(pool.map(run_seed, folders, *of_all))
+    write(rows, folders[0], arguments.rules, "python bench/seeds.py " + " ".join(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -155,8 +155,6 @@ def test_the_article_preset_has_the_articles_numbers():
         "double": False,
         "clip": 0.0,
         "flap_margin": 0.0,
-        "noisy": 0.0,
-        "flap_bias": 0.0,
         "reward_alive": 0.1,
         "reward_pipe": 1.0,
         "reward_crash": -1.0,

@@ -95,16 +95,11 @@ def test_learning_rate_and_exploration_go_straight_to_their_ends(tmp_path, monke
     monkeypatch.setattr(Learner, "update", lambda s, batch, lr: (rates.append(lr), update(s, batch, lr)))
     monkeypatch.setattr(loop, "explore", lambda *args: (explored.append(args[1:]), explore(*args)))
     ends = {"lr": 1e-2, "lr_end": 2e-3, "lr_steps": 200, "eps_start": 0.5, "eps_end": 0.1, "eps_steps": 160}
-    ends |= {"noisy": 0.25, "eps_noisy": 0.3}
     trained(tmp_path / "a", learn_start=24, seed=3, flap_chance=0.25, **ends)
     seeds, purposes, rows, shares, chances = zip(*explored, strict=True)
     assert (set(seeds), set(purposes), set(chances)) == ({3}, {draws.EXPLORE}, {0.25})
     assert rows == tuple(range(50))
-    expected = [0.5 - 0.4 * min(row * 8 / 160, 1) for row in range(50)]
-    assert [games[2:].tolist() for games in shares] == [pytest.approx([eps] * 6) for eps in expected]
-    assert [games[:2].tolist() for games in shares] == [
-        pytest.approx([max(eps, 0.3)] * 2) for eps in expected
-    ]
+    assert shares == pytest.approx([0.5 - 0.4 * min(row * 8 / 160, 1) for row in range(50)])
     assert rates == pytest.approx([1e-2 - 8e-3 * min(row * 8 / 200, 1) for row in range(3, 50)])
 
 

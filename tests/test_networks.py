@@ -61,7 +61,7 @@ def test_the_article_networks_layers_are_the_articles(monkeypatch):
 
 
 def test_the_article_networks_weights_are_truncated_normal_of_variance_1_over_fan_in():
-    network = make_network(Config(network="article", precision="float32", flap_bias=0.0), CPU)
+    network = make_network(Config(network="article", precision="float32"), CPU)
     for name, fan_in in {"conv1": 36, "conv2": 288, "hidden": 8192, "head": 512}.items():
         layer = getattr(network, name)
         w = layer.weight.detach().double().flatten()
@@ -71,11 +71,6 @@ def test_the_article_networks_weights_are_truncated_normal_of_variance_1_over_fa
         assert abs(sigmas.mean()) < within
         assert sigmas.abs().max() < 2.28  # cut at 2 deviations, before the cut made them smaller
         assert not layer.bias.any()
-
-
-def test_a_new_network_thinks_less_of_flapping_by_the_bias():
-    plain, biased = (make_network(Config(flap_bias=bias), CPU).head.bias for bias in (0.0, 0.3))
-    assert torch.equal(biased, plain - torch.tensor([0.0, 0.3]))
 
 
 def test_the_compact_network_has_a_fifth_of_a_million_weights():
@@ -218,7 +213,7 @@ def test_a_tie_glides_and_so_does_less_than_the_margin():
 
 def explored(row: int, eps: float, flap_chance: float, games: int = 1000, seed: int = 3) -> np.ndarray:
     forced = np.full(games, 77, np.uint8)
-    explore(forced, seed, draws.EXPLORE, row, np.full(games, eps), flap_chance)
+    explore(forced, seed, draws.EXPLORE, row, eps, flap_chance)
     return forced
 
 

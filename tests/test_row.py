@@ -16,7 +16,7 @@ from vecflap.row import DeviceRow
 from vecflap.run import Outcome, Run, View
 
 NEVER = {"eval_every": 10**9, "log_every": 10**9, "save_every": 10**9}
-RATES = {"lr_steps": 900, "eps_start": 0.5, "eps_steps": 700, "noisy": 0.4, "eps_noisy": 0.3}
+RATES = {"lr_steps": 900, "eps_start": 0.5, "eps_steps": 700}
 
 
 def played(config: Config) -> None:
@@ -63,7 +63,7 @@ def test_it_goes_on_from_a_checkpoint(tmp_path):
 def test_the_device_explores_as_the_host_does(eps, seed):
     game, forced = torch.arange(500), np.empty(500, np.uint8)
     for row in (0, 7, 2**33):
-        explore(forced, seed, draws.EXPLORE, row, np.full(500, eps), 0.1)
+        explore(forced, seed, draws.EXPLORE, row, eps, 0.1)
         there = explore_there(seed, torch.tensor(row), game, torch.tensor(int(eps * 2**32)), 0.1)
         assert there.dtype == torch.uint8
         assert there.tolist() == forced.tolist()

@@ -23,7 +23,6 @@ TINY: dict[str, Any] = {
     "learn_start": 200,
     "steps_per_update": 8,
     "n_step": 3,  # rewards that torch and the kernels add up in the same order
-    "flap_chance": 0.1,
     "eval_every": 200,
     "eval_games": 4,
     "eval_pipes": 2,

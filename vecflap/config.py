@@ -73,16 +73,14 @@ class Config:
     """Reward for a crash."""
     reward_alive: float = 0.1
     """Reward for any other frame."""
-    gamma: float = 0.95
+    gamma: float = 0.97
     """Discount of a frame."""
-    n_step: int = 5
+    n_step: int = 3
     """Rewards summed before the target network's value takes over."""
-    double: bool = False
+    double: bool = True
     """Double DQN: the online network chooses the next action, the target network values it."""
     loss: Literal["huber", "squared"] = "huber"
     """Of the taken action's Q value against its target."""
-    flap_bias: float = 0.3
-    """How much worse flapping looks to a new network: birds that flap at random stay at the ceiling."""
     flap_margin: float = 0.0
     """Flap only when its Q value is better than gliding's by more than this."""
 
@@ -115,15 +113,10 @@ class Config:
     """Share of random actions at the start."""
     eps_end: float = 0.001
     """Share of random actions from `eps_steps` on; straight in between."""
-    noisy: float = 0.5
-    """Share of the games that go on exploring: their birds die now and then, so beginnings and narrow
-    escapes do not vanish from the replay once birds survive."""
-    eps_noisy: float = 0.05
-    """Least share of random actions in those games."""
     eps_steps: int = 100_000
     """Steps over which the share of random actions falls."""
-    flap_chance: float = 0.5
-    """Chance that a random action flaps."""
+    flap_chance: float = 0.1
+    """Chance that a random action flaps. A fair coin would pin the bird to the ceiling."""
 
     # Choosing the best
     eval_every: int = 20_000
@@ -225,7 +218,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "reward_alive": (-1e6, 1e6),
     "gamma": (0.0, 1.0),
     "n_step": (1, 1000),
-    "flap_bias": (-1e6, 1e6),
     "flap_margin": (-1e6, 1e6),
     "batch": (1, 1_048_576),
     "steps_per_update": (1, 10**9),
@@ -241,8 +233,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "eps_start": (0.0, 1.0),
     "eps_end": (0.0, 1.0),
     "eps_steps": (1, 10**15),
-    "noisy": (0.0, 1.0),
-    "eps_noisy": (0.0, 1.0),
     "flap_chance": (0.0, 1.0),
     "eval_every": (1, 10**15),
     "eval_games": (1, 1_048_576),
@@ -272,7 +262,7 @@ PRESETS = {
         envs=1,
         gamma=0.99,
         n_step=1,
-        flap_bias=0.0,
+        double=False,
         loss="squared",
         batch=32,
         steps_per_update=3,  # its thread has no back-pressure: re-created on 2 cores, an update took 3 steps
@@ -284,7 +274,6 @@ PRESETS = {
         target_every=100,
         eps_start=0.0,
         eps_end=0.0,
-        noisy=0.0,
         steps=200_000,
         eval_every=5_000,
         log_every=1_000,

@@ -27,18 +27,18 @@ def explore(forced, seed, purpose, row, eps, flap_chance):
     """Decide which games act at random, and how. It depends on the counters alone, never on what is learned.
 
     forced: uint8 [N], out: 1 flap, 0 glide, GREEDY. purpose: a stream of draws.py. row: rows played so far.
-    eps: float64 [N], in, share of random actions. flap_chance: share of flaps among those.
+    eps: share of random actions. flap_chance: share of flaps among those.
     """
     for game in range(len(forced)):
         bits = draws.draw(seed, purpose, game, row, 0)
         flap = draws.chance(bits >> 32, int(flap_chance * 2**32))
-        forced[game] = flap if draws.chance(bits, int(eps[game] * 2**32)) else GREEDY
+        forced[game] = flap if draws.chance(bits, int(eps * 2**32)) else GREEDY
 
 
 def explore_there(seed: int, row: Tensor, game: Tensor, per_2_32: Tensor, flap_chance: float) -> Tensor:
     """uint8 [N]: what `explore` decides in training, by a device that counts rows itself.
 
-    row: int64, played so far. game: int64 [N]. per_2_32: int64 [N], the shares of random actions, of 2**32.
+    row: int64, played so far. game: int64 [N]. per_2_32: int64, the share of random actions, of 2**32.
     """
     bits = draws.draw(torch.full_like(game, seed), draws.EXPLORE, game, row, 0)
     flap = draws.chance(bits >> 32, int(flap_chance * 2**32))
@@ -210,9 +210,7 @@ def make_network(config: Config, device: torch.device) -> nn.Module:
     seed = int(draws.draw(torch.tensor(config.seed), draws.WEIGHTS, 0, 0, 0))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network: Any = NETWORKS[config.network](torch.bfloat16 if wants else torch.float32)
-    with torch.no_grad():
-        network.head.bias[1] -= config.flap_bias
+        network = NETWORKS[config.network](torch.bfloat16 if wants else torch.float32)
     return network.to(device).eval()
 
 

@@ -162,11 +162,10 @@ def evaluate(
     passed, deaths = np.zeros(games, np.int32), 0
     most_deaths = games if most_deaths is None else most_deaths
     playing = np.arange(games)
-    eps = np.full(games, epsilon)
     while len(playing) and deaths <= most_deaths:
         stacks.open(sim.frame, sim.age)
         act = policy.act(stacks.latest()[torch.from_numpy(playing).to(device)]).cpu()
-        explore(forced.numpy(), seed, draws.EXPLORE_EXAM, stacks.row, eps, 0.5)
+        explore(forced.numpy(), seed, draws.EXPLORE_EXAM, stacks.row, epsilon, 0.5)
         chosen = forced[playing]
         sim.act.zero_()
         sim.act[playing] = torch.where(chosen == GREEDY, act, chosen)

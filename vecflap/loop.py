@@ -32,7 +32,7 @@ def train(config: Config, view: View | None = None) -> Outcome:
             else:
                 # What the games show goes to the replay; the network chooses, while a few act at random.
                 replay.open(sim.frame, sim.age)
-                explore(forced.numpy(), config.seed, draws.EXPLORE, replay.row, run.eps_of_games, chance)
+                explore(forced.numpy(), config.seed, draws.EXPLORE, replay.row, run.eps, chance)
                 act = learner.act(replay.latest(), forced.to(run.device, non_blocking=True))
                 sim.act.copy_(act, non_blocking=True)
                 if acted:

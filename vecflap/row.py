@@ -24,8 +24,6 @@ class DeviceRow:
         self.run = run
         self._game = torch.arange(run.config.envs, device=run.device)
         self._eps = torch.zeros_like(self._game[0])  # int64, of 2**32
-        least = torch.from_numpy(run.least_eps * 2**32)
-        self._least_eps = least.to(run.device, torch.int64)  # int64 [N], of 2**32
         self._kinds: dict[tuple[int, bool], Captured] = {}
         self._ends = [
             torch.cuda.Event(blocking=True) for _ in range(AHEAD if run.device.type == "cuda" else 0)
@@ -54,8 +52,7 @@ class DeviceRow:
         sim, replay, learner, config = self.run.sim, self.run.replay, self.run.learner, self.run.config
         replay.open_there(sim.frame, sim.age)
         with torch.no_grad():
-            eps = torch.maximum(self._eps, self._least_eps)
-            forced = explore_there(config.seed, replay.row_there, self._game, eps, config.flap_chance)
+            forced = explore_there(config.seed, replay.row_there, self._game, self._eps, config.flap_chance)
             sim.act.copy_(learner.decide(replay.latest_there(), forced))
         if updates:  # all their samples by the same kernels
             sampled = replay.sample_there(updates * config.batch)

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -142,8 +141,6 @@ class Run:
             graphs=config.graphs,
         )
         self.learner = Learner(config, self.device)
-        noisy = np.arange(config.envs) < config.noisy * config.envs  # the first games
-        self.least_eps = noisy * config.eps_noisy  # float64 [N]
         self.progress = Progress()
         self.tally = Tally(self.sim.act.device)
         self.reason = ""  # why the run is over
@@ -188,11 +185,6 @@ class Run:
     def eps(self) -> float:
         """Share of random actions."""
         return self._between(self.config.eps_start, self.config.eps_end, self.config.eps_steps)
-
-    @property
-    def eps_of_games(self) -> np.ndarray:
-        """float64 [N]: the same of every game."""
-        return np.maximum(self.eps, self.least_eps)
 
     @property
     def lr(self) -> float:
