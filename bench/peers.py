@@ -122,7 +122,7 @@ def row_of(name, pairs):
     ratios = [b / a for a, b in pairs]
     return {
         "name": name,
-        "version": metadata.version(requirements.split()[0]),
+        "version": metadata.version(re.split("[ <>=]", requirements)[0]),
         "what": games.__doc__,
         "rates": [round(rate, 1) for rate in rates],
         "vecflap_rates": [round(rate, 1) for rate in beside],
