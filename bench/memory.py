@@ -3,7 +3,8 @@
 python bench/memory.py [--minutes 10] [--device cpu]
 
 The default recipe trains, selections and lines of metrics included. Looked at every second, from the first
-update after a selection on: by then everything has been used once. Told is how far memory went up from there.
+update after a selection on: by then everything has been used once. A look finds what an update has in its
+hands or not, so growth is told between the medians of the first and of the last quarter, beside the highest.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 
 import psutil
 import torch
@@ -44,8 +46,10 @@ class Memory(View):
 
 
 def growth(points, name):
-    """How far memory went up, as a share of the first look."""
-    return max(point[name] for point in points) / points[0][name] - 1 if points[0][name] else 0.0
+    """How far memory went up from the first quarter to the last, as a share."""
+    quarter = max(len(points) // 4, 1)
+    first, last = (median(p[name] for p in some) for some in (points[:quarter], points[-quarter:]))
+    return last / first - 1 if first else 0.0
 
 
 def main():
@@ -79,12 +83,9 @@ def main():
         "points": points[:: max(len(points) // 60, 1)],
     }
     args.out.write_text(json.dumps(result, indent=1) + "\n")
-    first, last = points[0], points[-1]
     for name in ("rss", "device"):
-        sizes = f"{first[name] / 2**20:,.1f} to {last[name] / 2**20:,.1f} MiB"
-        print(
-            f"{name}: {sizes}, at most {growth(points, name):+.2%}, {first['seconds']} to {last['seconds']} s"
-        )
+        highest = max(point[name] for point in points) / 2**20
+        print(f"{name}: grew by {growth(points, name):+.2%}, at most {highest:,.1f} MiB")
 
 
 if __name__ == "__main__":

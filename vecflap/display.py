@@ -166,6 +166,8 @@ def metrics_text(values: dict[str, Any]) -> str:
 
 def deaths_text(pipes_per_death: float, deaths: int) -> str:
     """What a selection found."""
+    if not pipes_per_death:
+        return "no pipe passed"
     pipes = f"{pipes_per_death:,.{1 if pipes_per_death < 10 else 0}f} pipes"
     return f"a death in {pipes}" if deaths else f"no death in {pipes}"
 
