@@ -40,7 +40,7 @@ GOALS = {"good": Goal(0.1, 1), "solved": Goal(0.0, 1), "mastered": Goal(0.0, 5),
 FEW = 4
 """Deaths that never end a selection: the pipes passed meanwhile tell how good the policy is."""
 REST = 10
-"""A selection that plays so many steps is not followed by another one before the next step of training."""
+"""Steps that a selection plays for each step of training that must pass before the next selection."""
 NEGLIGIBLE = 0.01
 """A reward discounted to less than this share does not count in a realised return."""
 
