@@ -24,7 +24,8 @@ def test_update(benchmark, items, preset, precision):
     """`Learner.update` at the preset's batch; auto is bfloat16 where that is faster."""
     config = replace(PRESETS[preset], precision=precision)
     learner, b = Learner(config, CPU), config.batch
-    batch = Batch(states(b), torch.arange(b) % 2, torch.zeros(b), torch.ones(b), states(b))
+    act, ones = torch.arange(b) % 2, torch.ones(b)
+    batch = Batch(states(b), act, torch.zeros(b), ones, states(b), ones, act)
     benchmark.group = f"update {preset}"
     items(b, "transition", alternative=precision == "float32")
     benchmark.pedantic(

@@ -51,7 +51,8 @@ def test_network_alone(benchmark, items):
     from vecflap.replay import Batch
 
     b = CONFIG.batch
-    batch = Batch(states(b), torch.arange(b) % 2, torch.zeros(b), torch.ones(b), states(b))
+    act, ones = torch.arange(b) % 2, torch.ones(b)
+    batch = Batch(states(b), act, torch.zeros(b), ones, states(b), ones, act)
 
     def rows():
         for row in range(ROWS):

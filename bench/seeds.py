@@ -77,7 +77,7 @@ def plot(results, path):
     axes.axhline(20_000, color="grey", linewidth=0.8, linestyle=":")
     axes.annotate("100 games to 200 pipes, no death", (1, 22_000), fontsize=7)
     axes.set(xlabel="seconds of training, on a CPU", ylabel="pipes a death, greedy", xlim=0, yscale="log")
-    axes.set_ylim(0.9, 40_000)
+    axes.set_ylim(0.9, 120_000)
     m = results["machine"]
     threads = f"{m['threads']} thread" + "s" * (m["threads"] > 1)
     title = f"{results['rules']}, {m['cpu']}, {threads}, torch {m['versions']['torch']}"

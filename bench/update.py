@@ -28,7 +28,8 @@ def transitions(batch, device):
     """Random ones: half of all pixels are lit."""
     obs = torch.randint(-(2**62), 2**62, (batch, 4, 64), device=device)
     ones = torch.ones(batch, device=device)
-    return Batch(obs, torch.arange(batch, device=device) % 2, ones, ones, obs.flip(0))
+    act = torch.arange(batch, device=device) % 2
+    return Batch(obs, act, ones, ones, obs.flip(0), ones, act)
 
 
 def seconds(learner, batch, args):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from vecflap.replay import Batch, Replay
+from vecflap.replay import CUT, STRAYED, Batch, Replay
 from vecflap.sim import VecFlap
 
 
@@ -18,6 +18,8 @@ class Row(NamedTuple):
     act: torch.Tensor  # uint8 [N]
     rew: torch.Tensor  # int8 [N]
     term: torch.Tensor  # uint8 [N]
+    value: torch.Tensor  # float32 [N]
+    taken: torch.Tensor  # float32 [N]
 
 
 class Ledger:
@@ -39,7 +41,7 @@ class Ledger:
     def close(self, row: Row) -> None:
         self.rew.append(row.rew.tolist())
         self.ended.append(row.term.bool().tolist())
-        self.crashes += int(row.term.sum())
+        self.crashes += int((row.term == 1).sum())
 
     def stack(self, row: int, game: int) -> list[np.ndarray]:
         """The K frames at a row of a game; an episode's first one is repeated."""
@@ -54,46 +56,67 @@ class Ledger:
         pairs = zip(row.tolist(), game.tolist(), strict=True)
         return torch.from_numpy(np.array([self.stack(r, g) for r, g in pairs]))
 
-    def outcome(self, row: int, game: int, steps: int) -> tuple[float, float]:
-        """The discounted rewards of some steps, and the discount of what comes after them."""
-        total, discount = 0.0, 1.0
-        for at in range(row, row + steps):
-            total += discount * self.reward_of[self.rew[at][game]]
-            discount *= self.gamma
-            if self.ended[at][game]:
-                return total, 0.0
-        return total, self.gamma**steps
+    def outcome(self, row: int, game: int) -> tuple[float, float, int]:
+        """The discounted rewards of the next steps, the discount of what comes after them, and how many they
+        are: fewer than n before an action that strayed, or that led to a cut."""
+        total = 0.0
+        for k in range(self.n_step):
+            at = self.rows[row + k]
+            if k > 0 and (at.act[game] >= STRAYED or at.term[game] == CUT):
+                return total, self.gamma**k, k
+            total += self.gamma**k * self.reward_of[self.rew[row + k][game]]
+            if at.term[game] == 1:
+                return total, 0.0, k + 1
+        return total, self.gamma**self.n_step, self.n_step
 
     def returns(self, row: torch.Tensor, game: torch.Tensor, steps: int) -> torch.Tensor:
-        pairs = zip(row.tolist(), game.tolist(), strict=True)
-        return torch.tensor([self.outcome(r, g, steps)[0] for r, g in pairs])
+        """The rewards of so many steps, whatever was done in them, up to the crash."""
+        totals = []
+        for r, g in zip(row.tolist(), game.tolist(), strict=True):
+            ends = [self.ended[at][g] for at in range(r, r + steps)]
+            counted = ends.index(True) + 1 if True in ends else steps
+            totals.append(sum(self.gamma**k * self.reward_of[self.rew[r + k][g]] for k in range(counted)))
+        return torch.tensor(totals)
 
     def transitions(self, row: torch.Tensor, game: torch.Tensor) -> Batch:
         pairs = list(zip(row.tolist(), game.tolist(), strict=True))
+        ret, discount, steps = zip(*(self.outcome(r, g) for r, g in pairs), strict=True)
         return Batch(
             obs=self.stacks(row, game),
-            act=torch.tensor([int(self.rows[r].act[g]) for r, g in pairs]),
-            ret=self.returns(row, game, self.n_step),
-            discount=torch.tensor([self.outcome(r, g, self.n_step)[1] for r, g in pairs]),
-            next_obs=self.stacks(row + self.n_step, game),
+            act=torch.tensor([int(self.rows[r].act[g]) % STRAYED for r, g in pairs]),
+            ret=torch.tensor(ret),
+            discount=torch.tensor(discount),
+            next_obs=self.stacks(row + torch.tensor(steps), game),
+            weight=torch.ones(len(pairs)),
+            place=row,
+        )
+
+    def error(self, row: int, game: int) -> float:
+        """What the value of an action was wrong by, when its return was first known; 0 where it never is."""
+        total, discount, steps = self.outcome(row, game)
+        return (
+            total + discount * float(self.rows[row + steps].value[game]) - float(self.rows[row].taken[game])
         )
 
 
-def stream(crashes: np.ndarray, seed: int) -> Iterator[Row]:
-    """Rows of random frames with the given crashes, bool [T, N]. The first word of a frame is its number."""
+def stream(ends: np.ndarray, seed: int, strays: float = 0.0) -> Iterator[Row]:
+    """Rows of random frames with the given ends, [T, N], 1 = crash, CUT. The first word of a frame is its
+    number. strays: share of actions."""
     rng = np.random.default_rng(seed)
-    age = np.zeros(crashes.shape[1], np.int64)
-    for t, term in enumerate(crashes):
+    age = np.zeros(ends.shape[1], np.int64)
+    for t, term in enumerate(ends):
         frame = rng.integers(-(2**63), 2**63 - 1, (len(term), 64))
         frame[:, 0] = t * len(term) + np.arange(len(term))
         act, passed = rng.integers(0, 2, (2, len(term)))
-        rew = np.where(term, -1, passed)
+        rew = np.where(term == 1, -1, passed)
+        act += STRAYED * (rng.random(len(term)) < strays)
         row = (
             frame,
             np.minimum(age, 255).astype("u1"),
             act.astype("u1"),
             rew.astype("i1"),
             term.astype("u1"),
+            *rng.normal(0, 2, (2, len(term))).astype("f4"),
         )
         yield Row(*map(torch.from_numpy, row))
         age = np.where(term, 0, age + 1)
@@ -102,12 +125,15 @@ def stream(crashes: np.ndarray, seed: int) -> Iterator[Row]:
 def crashing(rows: int) -> Iterator[Row]:
     """64 games that crash in all the patterns that 6 rows, repeated, can have."""
     bit = np.arange(rows)[:, None] % 6
-    return stream((np.arange(64) >> bit & 1).astype(bool), seed=0)
+    return stream(np.arange(64) >> bit & 1, seed=0)
 
 
-def random_crashes(rows: int, envs: int, rate: float, seed: int) -> Iterator[Row]:
-    """Games that crash at some rate a step."""
-    return stream(np.random.default_rng(seed).random((rows, envs)) < rate, seed)
+def random_crashes(
+    rows: int, envs: int, rate: float, seed: int, cuts: float = 0.0, strays: float = 0.0
+) -> Iterator[Row]:
+    """Games that crash, are cut and stray at some rates a step."""
+    chance = np.random.default_rng(seed).random((rows, envs))
+    return stream(np.where(chance < rate, 1, np.where(chance > 1 - cuts, CUT, 0)), seed, strays)
 
 
 def played(envs: int, steps: int) -> Iterator[Row]:
@@ -116,7 +142,8 @@ def played(envs: int, steps: int) -> Iterator[Row]:
     for _ in range(steps):
         frame, age = sim.frame.clone(), sim.age.clone()
         sim.step((rng.random(envs) < 0.08).astype(np.uint8))
-        yield Row(frame, age, sim.act.clone(), sim.rew.clone(), sim.term.clone())
+        value, taken = torch.from_numpy(rng.normal(0, 2, (2, envs)).astype("f4"))
+        yield Row(frame, age, sim.act.clone(), sim.rew.clone(), sim.term.clone(), value, taken)
 
 
 REWARDS = (-1.0, 0.1, 1.0)
@@ -130,9 +157,10 @@ def both(rows: int, envs: int, **options) -> tuple[Replay, Ledger]:
 
 
 def fed(replay: Replay, ledger: Ledger, stream: Iterator[Row]) -> Iterator[int]:
-    """Feed both; yields the number of the open row after opening it, before it is closed."""
+    """Feed both; yields the number of the open row after opening and rating it, before it is closed."""
     for row in stream:
         replay.open(row.frame, row.age)
+        replay.rate(row.value, row.taken)
         ledger.open(row)
         yield replay.row
         replay.close(row.act, row.rew, row.term)

@@ -9,10 +9,10 @@ import torch
 from tiny import CPU, frames, same
 
 from vecflap.config import PRESETS, Config
-from vecflap.dqn import Learner
-from vecflap.replay import Batch
+from vecflap.dqn import GREEDY, Learner
+from vecflap.replay import STRAYED, Batch
 
-EXACT = Config(precision="float32", clip=0.0)
+EXACT = Config(precision="float32", clip=0.0, double=True, missed=0.0)
 ARTICLE = replace(EXACT, network="article")
 
 
@@ -25,6 +25,8 @@ def make_batch(size: int = 12, seed: int = 0) -> Batch:
         ret=torch.randn(size, generator=rng),
         discount=0.9**3 * (torch.arange(size) % 3 > 0).float(),
         next_obs=frames(size, 4, seed=seed + 1).flip(0),
+        weight=0.2 + 0.8 * torch.rand(size, generator=rng),
+        place=torch.arange(size),
     )
 
 
@@ -37,7 +39,7 @@ def make_learner(config: Config) -> tuple[Learner, Batch]:
             network.head.weight.normal_(generator=rng)
             q = network(batch.next_obs)
             network.head.bias[0] += (q[:, 1] - q[:, 0]).median()
-            network.head.bias += 1
+            network.head.bias += 0.5
     return learner, batch
 
 
@@ -50,29 +52,32 @@ def q_values(network: torch.nn.Module, obs: torch.Tensor) -> np.ndarray:
         return network(obs).double().numpy()
 
 
-def by_hand(learner: Learner, batch: Batch, q: np.ndarray) -> tuple[float, np.ndarray]:
-    """Loss, and its derivative by each taken action's Q value."""
+def by_hand(learner: Learner, batch: Batch, q: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Loss, its derivative by each taken action's Q value, and what these were wrong by."""
     config, each = learner.config, np.arange(len(q))
     value, online = q_values(learner.target, batch.next_obs), q_values(learner.online, batch.next_obs)
     best = (online if config.double else value).argmax(1)
     assert (online.argmax(1) != value.argmax(1)).sum() >= 2, "a batch that tells the two apart"
-    target = batch.ret.numpy() + batch.discount.numpy() * value[each, best]
-    error = q[each, batch.act.numpy()] - target
+    missing = np.where(best == 1, config.missed, 0.0)  # a flap that is missed is a glide
+    worth = (1 - missing) * value[each, best] + missing * value[:, 0]
+    target = batch.ret.numpy() + batch.discount.numpy() * worth
+    error, weight = q[each, batch.act.numpy()] - target, batch.weight.double().numpy()
     if config.loss == "squared":
-        return (error**2).mean(), 2 * error / len(q)
+        return (weight * error**2).mean(), 2 * weight * error / len(q), -error
     huber = np.where(abs(error) < 1, error**2 / 2, abs(error) - 0.5)
     assert 0 < (abs(error) < 1).sum() < len(q), "a batch with small and large errors"
-    return huber.mean(), np.clip(error, -1, 1) / len(q)
+    return (weight * huber).mean(), weight * np.clip(error, -1, 1) / len(q), -error
 
 
+@pytest.mark.parametrize("missed", [0.0, 0.3])
 @pytest.mark.parametrize("double", [False, True])
 @pytest.mark.parametrize("loss", ["huber", "squared"])
-def test_loss_and_gradient_are_the_ones_computed_by_hand(loss, double):
-    learner, batch = make_learner(replace(EXACT, loss=loss, double=double))
+def test_loss_and_gradient_are_the_ones_computed_by_hand(loss, double, missed):
+    learner, batch = make_learner(replace(EXACT, loss=loss, double=double, missed=missed))
     before = deepcopy(learner.state_dict())
     q = q_values(learner.online, batch.obs)
-    expected, slope = by_hand(learner, batch, q)
-    learner.update(batch, lr=0.0)
+    expected, slope, error = by_hand(learner, batch, q)
+    assert learner.update(batch, lr=0.0).tolist() == pytest.approx(error, rel=1e-4, abs=1e-6)
     meter = learner.read_meter()
     assert meter.loss == pytest.approx(expected, rel=1e-5)
     act = batch.act.numpy()
@@ -134,6 +139,28 @@ def test_an_update_moves_the_target_network_only_if_it_follows_softly(every, rat
         assert not torch.equal(online[name], old)
 
 
+def test_acting_tells_what_was_chosen_and_what_it_is_worth():
+    learner, batch = make_learner(replace(EXACT, missed=0.25))
+    forced = torch.tensor([GREEDY, 0, 1] * 4, dtype=torch.uint8)
+    choice = learner.act(batch.obs, forced)
+    q, strayed = q_values(learner.online, batch.obs), set()
+    for i, (glide, flap) in enumerate(q):
+        best = int(flap > glide)
+        act = best if forced[i] == GREEDY else int(forced[i])
+        assert int(choice.act[i]) == act
+        assert int(choice.noted[i]) == act + STRAYED * (act != best)
+        worth = 0.75 * flap + 0.25 * glide if best else glide
+        assert float(choice.value[i]) == pytest.approx(worth, rel=1e-5)
+        assert float(choice.taken[i]) == pytest.approx(q[i, act], rel=1e-5)
+        strayed.add((act, act != best))
+    assert len(strayed) == 4
+
+
+def test_a_new_network_is_biased_against_flapping():
+    biased, fair = (Learner(replace(EXACT, flap_bias=bias), CPU).online.head.bias for bias in (0.5, 0.0))
+    assert (biased - fair).tolist() == [0.0, -0.5]
+
+
 def test_batch_norm_uses_the_batch_only_in_the_updates_forward():
     learner, batch = Learner(ARTICLE, CPU), make_batch(8)
     statistics = {name: t for name, t in learner.online.state_dict().items() if "running" in name}
@@ -151,7 +178,8 @@ def test_batch_norm_uses_the_batch_only_in_the_updates_forward():
     learner.update(batch, lr=0.0)
     meter = learner.read_meter()
     assert meter.q == pytest.approx(float(q.mean()), rel=1e-4)
-    assert meter.loss == pytest.approx(float(torch.nn.functional.smooth_l1_loss(q, target)), rel=1e-4)
+    each = torch.nn.functional.smooth_l1_loss(q, target, reduction="none").squeeze(1)
+    assert meter.loss == pytest.approx(float((batch.weight * each).mean()), rel=1e-4)
     assert not any(torch.equal(before[name], t) for name, t in statistics.items())
     assert not learner.online.training
     assert not learner.target.training

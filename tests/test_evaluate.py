@@ -63,7 +63,7 @@ def played_out(
     while None in scores:
         for stack, frame, age in zip(stacks, sim.frame.clone(), sim.age.tolist(), strict=True):
             stack.extend([frame] * (4 if age == 0 else 1))
-        explore(forced, seed, draws.EXPLORE_EXAM, row, epsilon, 0.5)
+        explore(forced, seed, draws.EXPLORE_EXAM, row, epsilon, 0.5, 0, 0.0)
         random += int((forced != GREEDY).sum())
         with torch.no_grad():
             q = network(torch.stack([torch.stack(list(stack)) for stack in stacks]))

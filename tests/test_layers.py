@@ -6,20 +6,21 @@ from pathlib import Path
 import vecflap
 
 FLOORS = (
-    {"config", "draws", "kernels", "shapes", "buffers", "graphs", "tally", "rows"},
+    {"config", "draws", "kernels", "shapes", "buffers", "graphs", "tally", "rows", "priorities"},
     {"physics", "vector"},
-    {"tables", "rules", "players", "picture", "disturb", "window"},
+    {"tables", "rules", "players", "planner", "picture", "disturb", "window"},
     {"render"},
     {"play", "replay", "views", "bitconv", "bitblock"},
     {"sim"},
     {"dqn", "checkpoint", "tracefile", "shown", "cuda_sim"},
+    {"deaths", "lessons"},
     {"traces", "evaluate", "gym"},
     {"folder"},
     {"run", "doctor"},
     {"row"},
     {"loop"},
     {"speed"},
-    {"display", "watch"},
+    {"display", "results", "watch"},
     {"cli"},
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

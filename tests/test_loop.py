@@ -8,6 +8,7 @@ import vecflap
 from vecflap import draws, loop, run
 from vecflap.config import PRESETS, Config
 from vecflap.dqn import Learner
+from vecflap.replay import CUT, STRAYED
 from vecflap.run import Run, View
 
 
@@ -16,17 +17,24 @@ class Witness(View):
 
     def __init__(self) -> None:
         self.crashes, self.flaps, self.scores, self.lines, self.ended = [], [], [], [], []
+        self.cuts, self.longest, self.strayed = [], 0, 0
 
     def begin(self, run: Run) -> None:
-        self.run, self.frame, self.age = run, run.sim.frame.clone(), run.sim.age.clone()
+        self.run, self.frame, self.age = run, run.sim.frame.clone(), run.lessons.age
 
     def tick(self, run: Run) -> None:
         replay, sim = run.replay, run.sim
         slot = (replay.row - 1) % replay.rows
-        shown = {"frame": self.frame, "age": self.age, "act": sim.act, "rew": sim.rew, "term": sim.term}
+        shown = {"frame": self.frame, "age": self.age, "rew": sim.rew}
         for name, tensor in shown.items():
             assert torch.equal(getattr(replay, name)[slot], tensor), name
-        self.frame, self.age = sim.frame.clone(), sim.age.clone()
+        assert torch.equal(replay.act[slot] % STRAYED, sim.act)
+        cut = (sim.term == 0) & (run.lessons.age == 0)
+        assert torch.equal(replay.term[slot], sim.term + CUT * cut)
+        self.cuts += sim.score[: run.config.short_games][cut[: run.config.short_games]].tolist()
+        self.longest = max(self.longest, int(sim.games.score[: run.config.short_games].max(initial=0)))
+        self.strayed += int((replay.act[slot] >= STRAYED).sum())
+        self.frame, self.age = sim.frame.clone(), run.lessons.age
         self.crashes.append(int(sim.term.sum()))
         self.flaps.append(int(sim.act.sum()))
         self.scores += sim.score[sim.term == 1].tolist()
@@ -48,8 +56,13 @@ def multiples(every: int, first: int, last: int) -> int:
 
 def test_the_replay_holds_what_was_played_and_the_metrics_count_it(tmp_path):
     witness = Witness()
-    outcome = trained(tmp_path / "a", witness, **RANDOM)
+    short = {"gap": 230, "flap_chance": 0.1, "short": 0.5, "short_pipes": 1}
+    outcome = trained(tmp_path / "a", witness, **RANDOM, **short)
     witness.run.replay.check()
+    assert len(witness.cuts) > 5
+    assert set(witness.cuts) == {1}
+    assert witness.longest == 0, "a short game begins anew at once"
+    assert witness.strayed > 300
     assert outcome._replace(seconds=0) == witness.ended[0]._replace(seconds=0)
     assert len(witness.crashes) == 750 > 2_048 / 8, "the ring wraps"
     assert sum(witness.crashes) > 20
@@ -62,7 +75,7 @@ def test_the_replay_holds_what_was_played_and_the_metrics_count_it(tmp_path):
         assert line["flap_share"] == sum(witness.flaps[before:rows]) / (8 * (rows - before))
         assert line["eps"] == pytest.approx(1 + (0.001 - 1) * line["step"] / 1e9)
     assert lines[-1]["score"] == sum(witness.scores[-100:]) / len(witness.scores[-100:])
-    assert len(witness.scores) > 100
+    assert len(witness.scores) > 60
     assert outcome.updates == 0
     assert "loss" not in lines[-1]
 
@@ -92,12 +105,13 @@ def test_the_target_network_is_copied_every_so_many_steps(tmp_path, monkeypatch)
 
 def test_learning_rate_and_exploration_go_straight_to_their_ends(tmp_path, monkeypatch):
     rates, explored, update, explore = [], [], Learner.update, loop.explore
-    monkeypatch.setattr(Learner, "update", lambda s, batch, lr: (rates.append(lr), update(s, batch, lr)))
+    monkeypatch.setattr(Learner, "update", lambda s, batch, lr: (rates.append(lr), update(s, batch, lr))[1])
     monkeypatch.setattr(loop, "explore", lambda *args: (explored.append(args[1:]), explore(*args)))
     ends = {"lr": 1e-2, "lr_end": 2e-3, "lr_steps": 200, "eps_start": 0.5, "eps_end": 0.1, "eps_steps": 160}
-    trained(tmp_path / "a", learn_start=24, seed=3, flap_chance=0.25, **ends)
-    seeds, purposes, rows, shares, chances = zip(*explored, strict=True)
-    assert (set(seeds), set(purposes), set(chances)) == ({3}, {draws.EXPLORE}, {0.25})
+    trained(tmp_path / "a", learn_start=24, seed=3, flap_chance=0.25, clumsy=0.75, missed=0.1, **ends)
+    seeds, purposes, rows, shares, *others = zip(*explored, strict=True)
+    assert (set(seeds), set(purposes)) == ({3}, {draws.EXPLORE})
+    assert [set(other) for other in others] == [{0.25}, {6}, {0.1}]
     assert rows == tuple(range(50))
     assert shares == pytest.approx([0.5 - 0.4 * min(row * 8 / 160, 1) for row in range(50)])
     assert rates == pytest.approx([1e-2 - 8e-3 * min(row * 8 / 200, 1) for row in range(3, 50)])

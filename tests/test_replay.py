@@ -1,5 +1,8 @@
 """What is sampled is what was played: held to a naive twin that keeps everything and walks along episodes."""
 
+from bisect import bisect_right
+from itertools import accumulate
+
 import numpy as np
 import pytest
 import torch
@@ -8,14 +11,22 @@ from hypothesis import strategies as st
 from ledger import REWARDS, Ledger, both, crashing, fed, played, random_crashes
 
 from vecflap import draws
-from vecflap.replay import Batch, Replay
+from vecflap.priorities import UNIT, priority
+from vecflap.replay import CUT, Batch, Replay
 
 
 def startable(replay: Replay) -> tuple[torch.Tensor, torch.Tensor]:
-    """Every (row, game) that may be sampled: rows from max(0, t - T + K) to t - n, t being the open one."""
+    """Every (row, game) that may be sampled: rows from max(0, t - T + K) to t - n, t being the open one, but
+    those that led to a cut."""
     first, last = max(0, replay.row - replay.rows + replay.frames), replay.row - replay.n_step
     rows = torch.tensor(range(first, last + 1), dtype=torch.int64)
-    return rows.repeat_interleave(replay.envs), torch.arange(replay.envs).repeat(len(rows))
+    row, game = rows.repeat_interleave(replay.envs), torch.arange(replay.envs).repeat(len(rows))
+    uncut = replay.term[row % replay.rows, game] != CUT
+    return row[uncut], game[uncut]
+
+
+def place(replay: Replay, row: torch.Tensor, game: torch.Tensor) -> torch.Tensor:
+    return row % replay.rows * replay.envs + game
 
 
 def assert_equal(batch: Batch, expected: Batch) -> None:
@@ -24,7 +35,8 @@ def assert_equal(batch: Batch, expected: Batch) -> None:
     torch.testing.assert_close(batch.ret, expected.ret, rtol=0, atol=1e-6)
     goes_on = expected.discount > 0  # elsewhere next_obs is unspecified
     assert torch.equal(batch.next_obs[goes_on], expected.next_obs[goes_on])
-    assert [t.dtype for t in batch] == [torch.int64, torch.int64, torch.float32, torch.float32, torch.int64]
+    whole, real = torch.int64, torch.float32
+    assert [t.dtype for t in batch] == [whole, whole, real, real, whole, real, whole]
 
 
 def assert_holds(replay: Replay, ledger: Ledger) -> None:
@@ -36,22 +48,41 @@ def assert_holds(replay: Replay, ledger: Ledger) -> None:
     row, game = startable(replay)
     if not len(row):
         return
-    assert_equal(replay.transitions(row, game), ledger.transitions(row, game))
-    row, game = drawn(replay, 8)
+    assert_equal(replay.transitions(place(replay, row, game)), ledger.transitions(row, game))
+    assert_ranked(replay, ledger)
+    places = drawn(replay, 8)
     replay._drawn_there.fill_(replay.drawn)
     compiled, by_torch = replay.sample(8), replay.sample_there(8)
-    assert_equal(compiled, ledger.transitions(row, game))
+    for batch in (compiled, by_torch):
+        assert batch.place.tolist() == places
+    row = replay.row - (replay.row - compiled.place // replay.envs) % replay.rows
+    assert_equal(compiled, ledger.transitions(row, compiled.place % replay.envs))
     assert torch.equal(compiled.next_obs, by_torch.next_obs), "the two paths, also where it means nothing"
     assert_equal(compiled, by_torch)
+    ranks = replay.priorities.each.view(-1)[compiled.place].tolist()
+    weights = [(min(ranks) / rank) ** replay.correction for rank in ranks]
+    torch.testing.assert_close(compiled.weight, torch.tensor(weights))
+    assert torch.equal(compiled.weight, by_torch.weight)
 
 
-def drawn(replay: Replay, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the next sample must choose: draw number i is keyed with (seed, SAMPLE, i)."""
+def assert_ranked(replay: Replay, ledger: Ledger) -> None:
+    """Priorities are those of the first errors, and 0 where nothing may be sampled."""
+    row, game = startable(replay)
+    errors = [abs(ledger.error(r, g)) for r, g in zip(row.tolist(), game.tolist(), strict=True)]
+    expected = torch.zeros(replay.rows * replay.envs)
+    ranks = [max((error + 0.01) ** replay.exponent * UNIT, 1.0) for error in errors]
+    expected[place(replay, row, game)] = torch.tensor(ranks)
+    torch.testing.assert_close(replay.priorities.each.view(-1).float(), expected, rtol=1e-4, atol=2.0)
+    assert torch.equal(replay.priorities.of_row, replay.priorities.each.sum(1))
+
+
+def drawn(replay: Replay, batch: int) -> list[int]:
+    """The places that the next sample must choose: draw number i is keyed with (seed, SAMPLE, i), and falls
+    on one of all priorities laid end to end."""
     number = torch.arange(replay.drawn, replay.drawn + batch)
     bits = draws.draw(torch.full_like(number, replay.seed), draws.SAMPLE, number, 0, 0)
-    row, game = startable(replay)
-    pick = draws.below(bits, len(row))
-    return row[pick], game[pick]
+    ends = list(accumulate(replay.priorities.each.view(-1).tolist()))
+    return [bisect_right(ends, bit % 2**63 % ends[-1]) for bit in bits.tolist()]
 
 
 @pytest.mark.parametrize("n_step", [1, 3])
@@ -69,8 +100,15 @@ def test_any_ring_holds_what_was_played(data):
     frames, n_step = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 5))
     envs, rate = data.draw(st.integers(1, 5)), data.draw(st.sampled_from([0.0, 0.02, 0.2, 0.6, 1.0]))
     size = frames + n_step + data.draw(st.integers(0, 8))
-    replay, ledger = both(size, envs, frames=frames, n_step=n_step, gamma=data.draw(st.floats(0, 1)))
-    stream = random_crashes(2 * size + 3, envs, rate, seed=data.draw(st.integers(0, 99)))
+    exponent, cuts = data.draw(st.sampled_from([0.0, 0.5, 1.0])), data.draw(st.sampled_from([0.0, 0.1, 0.5]))
+    options = {
+        "exponent": exponent,
+        "correction": data.draw(st.floats(0, 1)),
+        "gamma": data.draw(st.floats(0, 1)),
+    }
+    replay, ledger = both(size, envs, frames=frames, n_step=n_step, **options)
+    seed, strays = data.draw(st.integers(0, 99)), data.draw(st.sampled_from([0.0, 0.2]))
+    stream = random_crashes(2 * size + 3, envs, rate * (1 - cuts), seed, cuts, strays)
     for _ in fed(replay, ledger, stream):
         assert_holds(replay, ledger)
 
@@ -104,7 +142,7 @@ def test_every_row_that_may_be_sampled_is_and_no_other(rows, n_step):
             with pytest.raises(AssertionError, match="nothing to sample"):
                 replay.sample(1)
             continue
-        rows_, games = startable(replay)
+        rows_, games = startable(replay)  # all of the same priority
         reached, counts = replay.sample(1500).obs[:, -1, 0].unique(return_counts=True)
         numbers = torch.stack([ledger.rows[r].frame[g, 0] for r, g in zip(rows_, games, strict=True)])
         assert reached.tolist() == sorted(numbers.tolist())  # frames differ in their first word
@@ -117,13 +155,40 @@ def test_samples_follow_from_how_many_were_drawn_before():
     for _ in fed(replay, ledger, random_crashes(31, 4, rate=0.1, seed=3)):
         pass
     replay.open(ledger.rows[0].frame, ledger.rows[0].age)
+    replay.rate(ledger.rows[0].value, ledger.rows[0].taken)
     state = {name: tensor.clone() for name, tensor in replay.state_dict().items()}
     one, other = replay.sample(10), replay.sample(6)
     assert not torch.equal(one.obs[:6], other.obs)
     replay.load_state_dict(state)
-    for whole, first, second in zip(replay.sample(16), one, other, strict=True):
-        assert torch.equal(whole, torch.cat([first, second]))
+    for name, whole in replay.sample(16)._asdict().items():
+        parts = torch.cat([getattr(one, name), getattr(other, name)])
+        assert torch.equal(whole, parts) or name == "weight"
     assert replay.drawn == 16
+
+
+def test_what_was_wrong_is_sampled_more_often_until_it_is_learned():
+    replay, ledger = both(20, 4, exponent=1.0)
+    for _ in fed(replay, ledger, random_crashes(31, 4, rate=0.1, seed=3, cuts=0.05, strays=0.1)):
+        pass
+    replay.open(ledger.rows[0].frame, ledger.rows[0].age)
+    replay.rate(ledger.rows[0].value, ledger.rows[0].taken)
+    ranks = replay.priorities.each.view(-1).double()
+    for _ in range(2):
+        counts = torch.bincount(replay.sample(40_000).place, minlength=80)
+        expected = 40_000 * ranks / ranks.sum()
+        assert ((counts - expected).abs() <= 6 * expected.sqrt()).all()
+        known = (ranks > 0).nonzero()[:, 0]
+        error = torch.where(known % 3 == 0, 5.0, -0.02)
+        replay.renew(known, error)
+        ranks[known] = (error.abs() + 0.01).double() * UNIT
+        assert replay.priorities.each.view(-1)[known].tolist() == priority(error, 1.0).tolist()
+
+
+def test_priorities_are_powers_of_errors():
+    errors = torch.tensor([0.0, 0.99, -0.99, 3.99, 1e9])
+    assert priority(errors, 0.5).tolist() == [6553, UNIT, UNIT, 2 * UNIT, 2**30]
+    assert priority(errors, 0.0).tolist() == [UNIT] * 5
+    assert priority(errors[:1], 9.0).tolist() == [1], "never 0: that would not be sampled again"
 
 
 def test_what_came_of_a_state_is_what_the_twin_counts():
@@ -145,6 +210,7 @@ def test_a_ring_on_the_gpu_samples_what_one_on_the_cpu_does():
     on_gpu = Replay(50, 6, n_step=3, gamma=0.9, rewards=REWARDS, seed=5, device="cuda")
     for row, seen in zip(fed(replay, ledger, played(6, 200)), played(6, 200), strict=True):
         on_gpu.open(seen.frame, seen.age)
+        on_gpu.rate(seen.value.cuda(), seen.taken.cuda())
         assert torch.equal(replay.latest(), on_gpu.latest().cpu())
         if row >= 3:
             assert_equal(Batch(*(t.cpu() for t in on_gpu.sample(64))), replay.sample(64))

@@ -12,6 +12,7 @@ from vecflap import draws
 from vecflap.config import Config
 from vecflap.dqn import explore, explore_there
 from vecflap.folder import load_config
+from vecflap.replay import CUT
 from vecflap.row import DeviceRow
 from vecflap.run import Outcome, Run, View
 
@@ -35,6 +36,7 @@ KINDS = {
     "one update a row": {},
     "some rows without": {"steps_per_update": 12},
     "some with two, copies": {"steps_per_update": 6, "target_every": 24},
+    "short games": {"eps_start": 1.0, "gap": 230, "short": 1.0, "short_pipes": 1, "steps": 1_600},
     "article's network": {"network": "article", "steps": 320},
     "other returns, a ring that wraps": {"n_step": 1, "capacity": 160, "seed": 2**62},
 }
@@ -47,6 +49,7 @@ def test_a_run_of_such_rows_ends_with_the_bits_of_the_loops(tmp_path, kind):
     played(tiny(tmp_path / "rows", **changes))
     ours, theirs = tensors(tmp_path / "rows"), tensors(tmp_path / "loop")
     assert int(theirs["updates"]) > 10
+    assert kind != "short games" or bool((theirs["replay.term"] == CUT).any())
     assert same(ours, theirs)
 
 
@@ -62,11 +65,16 @@ def test_it_goes_on_from_a_checkpoint(tmp_path):
 @pytest.mark.parametrize("seed", [0, 2**63 - 1])
 def test_the_device_explores_as_the_host_does(eps, seed):
     game, forced = torch.arange(500), np.empty(500, np.uint8)
+    config = Config(seed=seed, envs=500, capacity=10_000, flap_chance=0.1, clumsy=0.5, missed=0.3)
     for row in (0, 7, 2**33):
-        explore(forced, seed, draws.EXPLORE, row, eps, 0.1)
-        there = explore_there(seed, torch.tensor(row), game, torch.tensor(int(eps * 2**32)), 0.1)
+        explore(forced, seed, draws.EXPLORE, row, eps, 0.1, 250, 0.3)
+        there = explore_there(config, torch.tensor(row), game, torch.tensor(int(eps * 2**32)))
         assert there.dtype == torch.uint8
         assert there.tolist() == forced.tolist()
+        glides, flaps = (forced == 0).reshape(2, 250).mean(1), (forced == 1).reshape(2, 250).mean(1)
+        kept = np.array([0.7, 1.0])  # the first half misses flaps besides
+        assert glides == pytest.approx(1 - kept * (1 - eps * 0.9), abs=0.12)
+        assert flaps == pytest.approx(kept * eps * 0.1, abs=0.08)
 
 
 class Launches(View):

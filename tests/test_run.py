@@ -89,7 +89,7 @@ class Judge:
 
 @pytest.mark.parametrize(
     ("until", "asked"),
-    [("good", (60, 2, 0, 2, 6)), ("solved", (60, 2, 0, 2, 4)), ("mastered", (60, 10, 0, 2, 4))],
+    [("good", (60, 2, 0, 2, 6)), ("mastered", (60, 10, 0, 2, 2))],
 )
 def test_a_run_ends_once_few_enough_birds_die(tmp_path, monkeypatch, until, asked):
     allowed = 6 if until == "good" else 0
@@ -104,8 +104,20 @@ def test_a_run_ends_once_few_enough_birds_die(tmp_path, monkeypatch, until, aske
     assert lines[0]["pipes_per_death"] == 3.0
 
 
+def test_a_run_that_says_solved_has_passed_other_games_too(tmp_path, monkeypatch):
+    judge = Judge(3, 0, 1, 0, 0)  # twice none dies, and once none of the others either
+    monkeypatch.setattr(run, "evaluate", judge)
+    outcome = trained(tmp_path / "a", steps=10**9, until="solved", eval_games=60)
+    assert (outcome.reason, outcome.steps) == ("solved", 600)
+    first, again = (60, 2, 0, 2, 2), (120, 2, 400, 2, 2)
+    assert judge.asked == [first, first, again, first, (120, 2, 600, 2, 2)]
+    lines = [line for line in metrics(tmp_path / "a") if "deaths" in line]
+    assert [line["deaths"] for line in lines] == [3, 1, 0]
+    assert [line["pipes_per_death"] for line in lines] == [20.0, 60.0, 60.0]
+
+
 def test_a_goal_that_was_reached_is_not_another_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "evaluate", Judge(6, 6, 0))
+    monkeypatch.setattr(run, "evaluate", Judge(6, 6, 0, 0))
     good = {"steps": 1_000, "eval_games": 60}
     assert trained(tmp_path / "a", until="good", **good).steps == 200
     begun = replace(vecflap.load_config(tmp_path / "a"), resume=True)

@@ -5,7 +5,7 @@ import time
 
 from rich.console import Console
 
-from vecflap import display, speed
+from vecflap import results, speed
 from vecflap.speed import Speed
 
 
@@ -26,9 +26,9 @@ def test_a_call_is_timed_as_a_clock_would():
 
 def test_rates_are_shown_in_units_people_read(monkeypatch):
     said = io.StringIO()
-    monkeypatch.setattr(display, "Console", lambda **options: Console(file=said, width=100, **options))
+    monkeypatch.setattr(results, "Console", lambda **options: Console(file=said, width=100, **options))
     speeds = Speed("a", 12_345_678, "frame"), Speed("b", 4_321, "state"), Speed("c", 9.5, "step")
-    display.show_speeds(speeds)
+    results.show_speeds(speeds)
     assert [line.split() for line in said.getvalue().splitlines()] == [
         ["a", "12.3", "M", "frames/s"],
         ["b", "4.32", "k", "states/s"],

@@ -23,8 +23,9 @@ from torch.nn import functional as F
 from vecflap.config import FRAMES
 from vecflap.kernels import PARALLEL, inlined, kernel
 from vecflap.render import SIZE
-from vecflap.rows import CHANNELS, I64, ROW, Rows, intrinsic
+from vecflap.rows import I64, Rows, intrinsic
 
+CHANNELS = 32
 WIDE = 3  # columns and rows of the convolution
 BITS = WIDE * WIDE  # that an output sees of a picture
 PICTURES = FRAMES + 1  # the last one is lit all over
@@ -69,7 +70,8 @@ def pool_rows(typing, out, to, table, patterns, first):  # type: ignore[no-untyp
     """Write to `out` the greatest of four sums of rows, or 0."""
 
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        rows, most = Rows(context, builder, sig, args), ir.Constant(ROW, None)
+        rows = Rows(CHANNELS, context, builder, sig, args)
+        most = rows.zero
         for _, total in sums(rows, 3, 2, args[4]):
             most = builder.select(builder.fcmp_ordered(">", total, most), total, most)
         builder.store(most, rows.row(0, args[1]), align=4)
@@ -84,7 +86,8 @@ def spread_pooled(typing, grads, outs, at, slopes, table, patterns, first):  # t
     sums that is that output was made of."""
 
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        rows, zero = Rows(context, builder, sig, args), ir.Constant(ROW, None)
+        rows = Rows(CHANNELS, context, builder, sig, args)
+        zero = rows.zero
         out, left = (builder.load(rows.row(number, args[2]), align=4) for number in (1, 0))
         left = builder.select(builder.fcmp_ordered(">", out, zero), left, zero)
         for indices, total in sums(rows, 5, 4, args[6]):

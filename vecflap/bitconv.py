@@ -1,7 +1,7 @@
 """The compact network's first layer on a CPU: a convolution over packed pictures, without unpacking them.
 
 Kernel and stride are 8, so what an output sees of the pictures is whole bytes, one for each frame and column.
-What such a byte adds to the 32 channels is a row of a table that has one for each of its 256 values. The sum
+What such a byte adds to the 16 channels is a row of a table that has one for each of its 256 values. The sum
 of 32 rows is an eighth of the arithmetic of the products; its gradient adds to the same rows.
 
 Outputs are written where the second layer needs them, once for each of its 3 x 3 places that sees them: that
@@ -20,8 +20,9 @@ from torch import Tensor
 from vecflap.config import FRAMES
 from vecflap.kernels import PARALLEL, inlined, kernel
 from vecflap.render import SIZE
-from vecflap.rows import CHANNELS, I64, ROW, Rows, intrinsic
+from vecflap.rows import I64, Rows, intrinsic
 
+CHANNELS = 16
 KERNEL = 8  # columns, rows, and the stride
 OUT = SIZE // KERNEL  # outputs, along and across
 SEEN = FRAMES * KERNEL  # bytes that an output sees
@@ -56,7 +57,8 @@ def sum_rows(typing, out, places, bias, table, octets, first):  # type: ignore[n
     0 where it is negative."""
 
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        rows, zero = Rows(context, builder, sig, args), ir.Constant(ROW, None)
+        rows = Rows(CHANNELS, context, builder, sig, args)
+        zero = rows.zero
         sums = [builder.load(rows.row(2, ir.Constant(I64, 0)), align=4), zero]  # two: one need not wait
         for number, index in enumerate(seen(rows, 4, args[5])):
             sums[number % 2] = builder.fadd(sums[number % 2], builder.load(rows.row(3, index), align=4))
@@ -75,7 +77,8 @@ def spread_row(typing, grads, places, count, outs, table, octets, first):  # typ
     the rows of the bytes seen."""
 
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        rows, zero = Rows(context, builder, sig, args), ir.Constant(ROW, None)
+        rows = Rows(CHANNELS, context, builder, sig, args)
+        zero = rows.zero
         indices = [builder.extract_value(args[1], place) for place in range(4)]
         total, *others = (builder.load(rows.row(0, index), align=4) for index in indices)
         for number, other in enumerate(others, 1):
@@ -92,10 +95,10 @@ def spread_row(typing, grads, places, count, outs, table, octets, first):  # typ
 
 @intrinsic
 def add_row(typing, table, to, of, weight, added):  # type: ignore[no-untyped-def]
-    """Write to 32 numbers of the table, from `to` on, those from `of` on and those of the weights."""
+    """Write to a row of the table, from `to` on, those from `of` on and those of the weights."""
 
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        rows = Rows(context, builder, sig, args)
+        rows = Rows(CHANNELS, context, builder, sig, args)
         one, other = (builder.load(rows.row(n, args[i]), align=4) for n, i in ((0, 2), (3, 4)))
         builder.store(builder.fadd(one, other), rows.row(0, args[1]), align=4)
         return context.get_dummy_value()
@@ -105,7 +108,7 @@ def add_row(typing, table, to, of, weight, added):  # type: ignore[no-untyped-de
 
 @kernel(_nrt=False)
 def fill_table(weight, table):
-    """weight: float32 [32 * 8 * 32], in: by frame and column, row, and channel. table: float32 [any], out."""
+    """weight: float32 [32 * 8 * 16], in: by frame and column, row, and channel. table: float32 [any], out."""
     for number in range(SEEN):
         first = CHANNELS * STRIDE * number
         for o in range(CHANNELS):
@@ -169,7 +172,7 @@ def convolve(octets, table, bias, patches):
     """The first layer and its ReLU, where the second one sees them.
 
     octets: uint8 [B * 4 * 64 * 8], in, packed pictures. table: float32 [any], in, see fill_table.
-    bias: float32 [32], in. patches: float32 [B * 9 * 512], out: by place, then column, row and channel.
+    bias: float32 [16], in. patches: float32 [B * 9 * 256], out: by place, then column, row and channel.
     """
     convolve_some(octets, table, bias, patches, 0, len(patches) // OF_A_PICTURE)
 
@@ -186,7 +189,7 @@ def convolve_threaded(octets, table, bias, patches, threads):
 def spread_gradients(octets, patches, grads, tables):
     """The reverse of `convolve`: add the gradients of its outputs to the rows that were added to them.
 
-    grads: float32 [B * 9 * 512], in. tables: float32 [threads, any], in and out.
+    grads: float32 [B * 9 * 256], in. tables: float32 [threads, any], in and out.
     """
     spread_some(octets, patches, grads, tables[0], 0, len(patches) // OF_A_PICTURE)
 
@@ -200,8 +203,8 @@ def spread_gradients_threaded(octets, patches, grads, tables):
 
 
 class BitConvolution(torch.autograd.Function):
-    """float32 [B, 9, 512], what the second layer sees: of packed pictures int64 [B, 4, 64], by weights
-    float32 [32, 4, 8, 8] and biases [32], after ReLU. Without gradients for the pictures."""
+    """float32 [B, 9, 256], what the second layer sees: of packed pictures int64 [B, 4, 64], by weights
+    float32 [16, 4, 8, 8] and biases [16], after ReLU. Without gradients for the pictures."""
 
     @staticmethod
     def forward(ctx: Any, packed: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

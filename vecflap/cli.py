@@ -43,6 +43,9 @@ class Eval:
     """Play every action one step late; default: as in training."""
     flip: float | None = None
     """Chance of every pixel to be shown inverted; default: as in training."""
+    deaths: bool = False
+    """Show how birds died and by which frame they were lost, with a picture of each in the run's folder
+    `deaths`."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ... or auto."""
     json: bool = False
@@ -210,8 +213,10 @@ def train(config: Config) -> int:
 
 def eval_(command: Eval) -> int:
     """`vecflap eval`."""
+    from vecflap.deaths import Witness
     from vecflap.evaluate import exam
 
+    witness = Witness(command.games) if command.deaths else None
     scores, about = exam(
         command.run,
         command.games,
@@ -225,14 +230,18 @@ def eval_(command: Eval) -> int:
         latency=command.latency,
         flip=command.flip,
         device=command.device,
+        witness=witness,
     )
     values = scores.summary() | about
     if command.json:
-        print(json.dumps(values))
+        deaths = {"deaths": [death.summary() for death in witness.deaths]} if witness else {}
+        print(json.dumps(values | deaths))
         return 0
-    from vecflap.display import show_exam
+    from vecflap.results import show_deaths, show_exam
 
     show_exam(values)
+    if witness:
+        show_deaths(witness.deaths, command.run)
     return 0
 
 
@@ -276,8 +285,8 @@ def record(command: Record) -> int:
 
 def doctor(command: Doctor) -> int:
     """`vecflap doctor`."""
-    from vecflap.display import show_findings
     from vecflap.doctor import findings
+    from vecflap.results import show_findings
 
     show_findings(findings())
     return 0
@@ -285,7 +294,7 @@ def doctor(command: Doctor) -> int:
 
 def bench(command: Bench) -> int:
     """`vecflap bench`."""
-    from vecflap.display import show_speeds
+    from vecflap.results import show_speeds
     from vecflap.speed import speeds
 
     measured = speeds(command.device, command.threads)

@@ -24,7 +24,7 @@ class Config:
     is another game."""
     gap: int = 0
     """Height of the gaps in pixels, 40 or more; 0: that of the rules, which is 100 in the original."""
-    envs: int = 64
+    envs: int = 256
     """Games played at a time."""
     skip: int = 1
     """Frames played with the same action: a step."""
@@ -54,18 +54,18 @@ class Config:
     layer, the loss and the weights are always float32."""
 
     # How long
-    steps: int = 1_000_000
+    steps: int = 10_000_000
     """Stop after this many steps, a step being one frame of one game, or --skip of them. Schedules do not
     depend on it."""
-    until: Literal["good", "solved", "mastered", "steps"] = "good"
-    """Stop as soon as so many games of a selection pass its limit of pipes: good: 90 of 100; solved: all;
-    mastered: all, five times as many pipes. steps: go on to the end."""
+    until: Literal["good", "solved", "mastered", "steps"] = "solved"
+    """Stop as soon as so many games of a selection pass its limit of pipes: good: 90 of 100; solved: all, and
+    all of twice as many others; mastered: all, five times as many pipes. steps: go on to the end."""
     time_limit: float = 0.0
     """Stop after this many seconds; 0: no limit. Such a run does not repeat exactly."""
 
     # What is learned
     network: Literal["compact", "article"] = "compact"
-    """compact: two strided convolutions, 0.2 M weights. article: two 3x3 convolutions with batch norm and
+    """compact: two strided convolutions, 0.05 M weights. article: two 3x3 convolutions with batch norm and
     pooling, 4.2 M weights."""
     reward_pipe: float = 1.0
     """Reward for a pipe passed."""
@@ -73,39 +73,51 @@ class Config:
     """Reward for a crash."""
     reward_alive: float = 0.1
     """Reward for any other frame."""
-    gamma: float = 0.97
+    gamma: float = 0.95
     """Discount of a frame."""
-    n_step: int = 3
+    n_step: int = 5
     """Rewards summed before the target network's value takes over."""
-    double: bool = True
+    double: bool = False
     """Double DQN: the online network chooses the next action, the target network values it."""
     loss: Literal["huber", "squared"] = "huber"
     """Of the taken action's Q value against its target."""
-    flap_margin: float = 0.0
-    """Flap only when its Q value is better than gliding's by more than this."""
+    missed: float = 0.2
+    """Learn as if this share of the flaps were missed. Who does keeps away from where a flap is the last
+    chance, which a network cannot tell to the pixel."""
+    flap_margin: float = -0.06
+    """The bird that is judged and kept flaps when that is better than gliding by more than this: below 0, a
+    little early. While it learns it flaps as late as it dares, which shows where the edge is."""
+    flap_bias: float = 0.3
+    """How much less a new network thinks of flapping than of gliding: else half of them cling to the
+    ceiling."""
 
     # How it is learned
-    batch: int = 128
+    batch: int = 256
     """Transitions of an update."""
-    steps_per_update: int = 64
+    steps_per_update: int = 256
     """One update for so many steps."""
     learn_start: int = 5_000
     """The first update comes after this many steps."""
-    capacity: int = 262_144
-    """Steps kept for replay, one 512-byte frame each: 2**18 are 129 MiB on the device."""
+    capacity: int = 2_097_152
+    """Steps kept for replay, one 512-byte frame each: 2**21 are 1.02 GiB on the device."""
     lr: float = 1e-3
     """Learning rate of Adam, at the start."""
     lr_end: float = 1e-4
     """Learning rate from `lr_steps` on; straight in between."""
-    lr_steps: int = 400_000
+    lr_steps: int = 640_000
     """Steps over which the learning rate falls to `lr_end`."""
     adam_eps: float = 1e-8
     """Adam's epsilon."""
     clip: float = 10.0
     """Largest norm of a gradient; 0: no limit."""
+    priority: float = 0.4
+    """How much more often a step is sampled whose value was wrong by more: exponent of the error; 0: all are
+    sampled alike."""
+    correction: float = 0.4
+    """How much less a step's loss counts that is sampled more often: exponent; 1 undoes the bias."""
     target_every: int = 0
     """Copy the target network every so many steps; 0: let it follow softly, see `target_rate`."""
-    target_rate: float = 0.01
+    target_rate: float = 0.005
     """Share by which the target network moves to the online one at each update, where `target_every` is 0."""
 
     # Exploration
@@ -113,13 +125,23 @@ class Config:
     """Share of random actions at the start."""
     eps_end: float = 0.001
     """Share of random actions from `eps_steps` on; straight in between."""
-    eps_steps: int = 100_000
+    eps_steps: int = 200_000
     """Steps over which the share of random actions falls."""
-    flap_chance: float = 0.1
-    """Chance that a random action flaps. A fair coin would pin the bird to the ceiling."""
+    flap_chance: float = 0.5
+    """Chance that a random action flaps."""
+    clumsy: float = 0.5
+    """Share of the games that miss flaps, as many as `missed` says. The others are played as well as can
+    be."""
+    short: float = 0.25
+    """Share of the games that begin anew after `short_pipes` pipes, so that a bird which survives does not
+    forget the first ones."""
+    short_pipes: int = 3
+    """Pipes of such a game."""
+    practice: float = 0.4
+    """Share of the games that practise: they begin shortly before a death of another game, see lessons.py."""
 
     # Choosing the best
-    eval_every: int = 20_000
+    eval_every: int = 128_000
     """Steps between two selections, or more where they play long: greedy play of games that are neither
     training's nor the exam's. Too many deaths end one early."""
     eval_games: int = 100
@@ -128,9 +150,9 @@ class Config:
     """Pipes at which a game of a selection ends."""
 
     # What is written
-    log_every: int = 20_000
+    log_every: int = 64_000
     """Steps between two lines of metrics.jsonl."""
-    save_every: int = 200_000
+    save_every: int = 2_560_000
     """Steps between two checkpoints to resume from."""
     out: Path | None = None
     """Folder of the run; default: a fresh runs/<rules>-<preset>-<number>."""
@@ -197,6 +219,21 @@ class Config:
         """Rows of the replay ring."""
         return self.capacity // self.envs
 
+    @property
+    def clumsy_games(self) -> int:
+        """How many games miss flaps: the first ones."""
+        return int(self.clumsy * self.envs)
+
+    @property
+    def practice_games(self) -> int:
+        """How many games practise: the last ones."""
+        return int(self.practice * self.envs)
+
+    @property
+    def short_games(self) -> int:
+        """How many games begin anew after a few pipes: the first ones."""
+        return int(self.short * self.envs)
+
 
 FRAMES = 4
 """Frames of a state."""
@@ -218,7 +255,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "reward_alive": (-1e6, 1e6),
     "gamma": (0.0, 1.0),
     "n_step": (1, 1000),
+    "missed": (0.0, 1.0),
     "flap_margin": (-1e6, 1e6),
+    "flap_bias": (-1e6, 1e6),
     "batch": (1, 1_048_576),
     "steps_per_update": (1, 10**9),
     "learn_start": (0, 10**15),
@@ -228,12 +267,18 @@ RANGES: dict[str, tuple[float, float]] = {
     "lr_steps": (1, 10**15),
     "adam_eps": (0.0, 1.0),
     "clip": (0.0, 1e9),
+    "priority": (0.0, 1.0),
+    "correction": (0.0, 1.0),
     "target_every": (0, 10**15),
     "target_rate": (0.0, 1.0),
     "eps_start": (0.0, 1.0),
     "eps_end": (0.0, 1.0),
     "eps_steps": (1, 10**15),
     "flap_chance": (0.0, 1.0),
+    "clumsy": (0.0, 1.0),
+    "short": (0.0, 1.0),
+    "short_pipes": (1, MANY),
+    "practice": (0.0, 1.0),
     "eval_every": (1, 10**15),
     "eval_games": (1, 1_048_576),
     "eval_pipes": (1, MANY // 5),
@@ -264,6 +309,14 @@ PRESETS = {
         n_step=1,
         double=False,
         loss="squared",
+        missed=0.0,
+        flap_margin=0.0,
+        flap_bias=0.0,
+        priority=0.0,
+        correction=0.0,
+        clumsy=0.0,
+        short=0.0,
+        practice=0.0,
         batch=32,
         steps_per_update=3,  # its thread has no back-pressure: re-created on 2 cores, an update took 3 steps
         learn_start=100,

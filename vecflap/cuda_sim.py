@@ -110,6 +110,7 @@ class CudaFlap:
         self._moved, self._plan = memory(torch.uint8, envs), memory(torch.int32, render.PLAN, envs)
         self._ranges = torch.from_numpy(rows_of(rules, envs)).to(self.device)
         self._gaps = torch.from_numpy(stream).to(self.device)
+        self._nobody = memory(torch.uint8, envs)
         self._arrays = {
             name: numbas(tensor) for name, tensor in vars(self).items() if isinstance(tensor, Tensor)
         }
@@ -135,10 +136,14 @@ class CudaFlap:
         self._launch(play, names)
 
     def restart(self, which: Any = None, seed: int | None = None) -> None:
-        """Begin an episode of every game, or of those where `which`, bool [N], is true.
+        """Begin an episode of every game, or of those where `which`, bool [N], is true: a tensor on the
+        device is not waited for.
 
         seed: go on with another seed; all games then begin anew.
         """
+        if seed is None and isinstance(which, Tensor) and which.device == self.device:
+            self._restart(which.to(torch.uint8))
+            return
         if seed is not None:
             self.seed, which = seed, None
             self.state.zero_()
@@ -147,7 +152,7 @@ class CudaFlap:
 
     def draw(self) -> None:
         """Write frame and age anew from the games' state, say after changing it by hand."""
-        self._restart(torch.zeros(self.envs, dtype=torch.uint8))
+        self._restart(self._nobody)
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that is needed to go on: int32 [16, N], as VecFlap has it."""

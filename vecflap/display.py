@@ -1,11 +1,10 @@
-"""What the user sees: a live panel while it trains, plain lines where there is no terminal, and the exam's
-table."""
+"""What the user sees while it trains: a live panel, or plain lines where there is no terminal."""
 
 import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from vecflap.config import FRAMES
-from vecflap.doctor import Finding
 from vecflap.dqn import GREEDY, Learner
 from vecflap.graphs import WARM_UP
 from vecflap.render import SIZE, braille
 from vecflap.replay import Batch
 from vecflap.run import Outcome, Run, View
-from vecflap.speed import Speed
 
 REFRESH = 0.15
 """Seconds between two pictures of the live panel: drawing one takes about 4 ms."""
@@ -119,7 +116,7 @@ def seconds_a_row(run: Run) -> float:
     learner = Learner(c, device)
     states = torch.zeros(max(c.batch, c.envs), FRAMES, SIZE, dtype=torch.int64, device=device)
     obs, numbers = states[: c.batch], torch.zeros(c.batch, device=device)
-    batch = Batch(obs, numbers.long(), numbers, numbers, obs)
+    batch = Batch(obs, numbers.long(), numbers, numbers, obs, numbers, numbers.long())
     forced = torch.full((c.envs,), GREEDY, dtype=torch.uint8, device=device)
 
     def timed(work: Callable[[], object]) -> float:
@@ -230,50 +227,3 @@ def end_text(outcome: Outcome) -> str:
     )
     lines.append(f"  go on:     {vecflap} train --out {shlex.quote(str(folder))} --resume{more}")
     return "\n".join(lines)
-
-
-def show_exam(values: dict[str, Any]) -> None:
-    """The exam's table."""
-    table = Table(title=Text(f"{values['checkpoint']} plays {values['rules']}"), title_justify="left")
-    for name in ("games", "limit", "mean", "median", "min", "max", "survived"):
-        table.add_column(name, justify="right")
-    table.add_row(
-        str(values["games"]),
-        f"{values['pipes']} pipes",
-        *(f"{values[name]:g}" for name in ("mean", "median", "min", "max")),
-        f"{values['survived']:.1%}",
-    )
-    console = Console(highlight=False, markup=False)
-    console.print(table)
-    random = f"{values['epsilon']:.1%} of the actions random" if values["epsilon"] else "greedy"
-    console.print(
-        f"pipes passed by the bird, {random}; games of exam seed {values['seed']}, gap {values['gap']}"
-    )
-    disturbed = {"skip": values["skip"] - 1, "sticky": values["sticky"], "latency": values["latency"]}
-    disturbed |= {"flip": values["flip"]}
-    if any(disturbed.values()):
-        console.print("disturbed: " + ", ".join(f"{n} {values[n]}" for n, on in disturbed.items() if on))
-
-
-def show_speeds(speeds: Iterable[Speed]) -> None:
-    """What `vecflap bench` measures, a line as soon as it is known."""
-    console = Console(highlight=False, markup=False)
-    for speed in speeds:
-        unit, size = next((u, s) for u, s in (("M", 1e6), ("k", 1e3), ("", 1)) if speed.rate >= s or s == 1)
-        rate = f"{speed.rate / size:.3g} {unit}".rstrip()
-        console.print(f"{speed.about:<48} {rate:>8} {speed.item}s/s", soft_wrap=True)
-
-
-def show_findings(findings: list[Finding]) -> None:
-    """What `vecflap doctor` found, a line each, with what could be done about it below."""
-    table = Table.grid(padding=(0, 2))
-    for finding in findings:
-        table.add_row(
-            Text("!", "bold yellow") if finding.hint else Text("·", "dim"), finding.about, finding.value
-        )
-        if finding.hint:
-            table.add_row("", "", Text(finding.hint, "yellow"))
-    console = Console(highlight=False, markup=False)
-    console.print(table)
-    wrong = sum(bool(finding.hint) for finding in findings)
-    console.print(f"\n{wrong} to look at." if wrong else "\nNothing stands in the way.")

@@ -14,7 +14,7 @@ from vecflap.graphs import Captured
 from vecflap.kernels import config as numba_config
 from vecflap.kernels import kernel
 from vecflap.render import SIZE
-from vecflap.replay import Batch
+from vecflap.replay import STRAYED, Batch
 
 GREEDY = 2
 """In an array of forced actions: choose by the Q values."""
@@ -23,26 +23,32 @@ CUT_STD = 0.8796256610342398
 
 
 @kernel(_nrt=False)
-def explore(forced, seed, purpose, row, eps, flap_chance):
+def explore(forced, seed, purpose, row, eps, flap_chance, clumsy, missed):
     """Decide which games act at random, and how. It depends on the counters alone, never on what is learned.
 
     forced: uint8 [N], out: 1 flap, 0 glide, GREEDY. purpose: a stream of draws.py. row: rows played so far.
     eps: share of random actions. flap_chance: share of flaps among those.
+    clumsy: how many games, the first ones, glide at random besides. missed: in what share of their steps.
     """
     for game in range(len(forced)):
         bits = draws.draw(seed, purpose, game, row, 0)
         flap = draws.chance(bits >> 32, int(flap_chance * 2**32))
         forced[game] = flap if draws.chance(bits, int(eps * 2**32)) else GREEDY
+        if game < clumsy and draws.chance(draws.draw(seed, purpose, game, row, 1), int(missed * 2**32)):
+            forced[game] = 0
 
 
-def explore_there(seed: int, row: Tensor, game: Tensor, per_2_32: Tensor, flap_chance: float) -> Tensor:
+def explore_there(config: Config, row: Tensor, game: Tensor, per_2_32: Tensor) -> Tensor:
     """uint8 [N]: what `explore` decides in training, by a device that counts rows itself.
 
     row: int64, played so far. game: int64 [N]. per_2_32: int64, the share of random actions, of 2**32.
     """
-    bits = draws.draw(torch.full_like(game, seed), draws.EXPLORE, game, row, 0)
-    flap = draws.chance(bits >> 32, int(flap_chance * 2**32))
-    return torch.where(draws.chance(bits, per_2_32), flap.to(torch.uint8), GREEDY)
+    seed = torch.full_like(game, config.seed)
+    bits = draws.draw(seed, draws.EXPLORE, game, row, 0)
+    flap = draws.chance(bits >> 32, int(config.flap_chance * 2**32))
+    forced = torch.where(draws.chance(bits, per_2_32), flap.to(torch.uint8), GREEDY)
+    misses = draws.chance(draws.draw(seed, draws.EXPLORE, game, row, 1), int(config.missed * 2**32))
+    return torch.where(misses & (game < config.clumsy_games), 0, forced)
 
 
 @kernel(_nrt=False)
@@ -78,7 +84,7 @@ class Unpack(nn.Module):
 class Compact(nn.Module):
     """A small network made for one-bit pictures: int64 [B, 4, 64] packed frames to float32 [B, 2] Q values.
 
-    4x64x64 -> 32x8x8 -> 64x3x3 -> 256 -> 2. Strided convolutions only, no normalisation: 1.9 MFLOP a state.
+    4x64x64 -> 16x8x8 -> 32x3x3 -> 128 -> 2. Strided convolutions only, no normalisation: 0.7 MFLOP a state.
     On a CPU the first layer is a table, and the second a product of matrices.
     """
 
@@ -86,10 +92,10 @@ class Compact(nn.Module):
         super().__init__()
         self.dtype = dtype
         self.unpack = Unpack(0.0, 1.0)
-        self.conv1 = nn.Conv2d(FRAMES, 32, bitconv.KERNEL, bitconv.KERNEL)
-        self.conv2 = nn.Conv2d(32, 64, bitconv.WINDOW, bitconv.STEP)
-        self.hidden = nn.Linear(3 * 3 * 64, 256)
-        self.head = nn.Linear(256, 2)
+        self.conv1 = nn.Conv2d(FRAMES, bitconv.CHANNELS, bitconv.KERNEL, bitconv.KERNEL)
+        self.conv2 = nn.Conv2d(bitconv.CHANNELS, 32, bitconv.WINDOW, bitconv.STEP)
+        self.hidden = nn.Linear(3 * 3 * 32, 128)
+        self.head = nn.Linear(128, 2)
 
     def forward(self, obs: Tensor) -> Tensor:
         tables = obs.device.type == "cpu" and not numba_config.DISABLE_JIT
@@ -99,7 +105,7 @@ class Compact(nn.Module):
         return self.head(x.float())
 
     def by_tables(self, obs: Tensor) -> Tensor:
-        """[B, 9, 64]: what the convolutions find, by place, on a CPU."""
+        """[B, 9, 32]: what the convolutions find, by place, on a CPU."""
         patches = bitconv.BitConvolution.apply(obs, self.conv1.weight, self.conv1.bias)
         by_place = self.conv2.weight.permute(0, 2, 3, 1).flatten(1)
         return F.relu(F.linear(patches, by_place, self.conv2.bias))
@@ -211,10 +217,31 @@ def make_network(config: Config, device: torch.device) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = NETWORKS[config.network](torch.bfloat16 if wants else torch.float32)
+    with torch.no_grad():
+        network.get_parameter("head.bias")[1] -= config.flap_bias
     return network.to(device).eval()
 
 
-def choose(q: Tensor, flap_margin: float) -> Tensor:
+class Choice(NamedTuple):
+    """What the network does in N games, and what it thinks of it."""
+
+    act: Tensor  # uint8 [N] 1 = flap
+    noted: Tensor  # uint8 [N] the same for the replay: with STRAYED where it was not the network's choice
+    value: Tensor  # float32 [N] what the state is worth, see `worth`
+    taken: Tensor  # float32 [N] the Q value of the action
+
+
+def worth(q: Tensor, chooser: Tensor, missed: float) -> Tensor:
+    """float32 [B]: what states are worth to a player who takes the better action, but misses this share of
+    its flaps. Such a player keeps away from where a flap is the last chance.
+
+    q: float32 [B, 2]. chooser: float32 [B, 2], the values that tell which action is better.
+    """
+    glide, flap = q.unbind(1)
+    return torch.where(chooser[:, 1] > chooser[:, 0], flap.lerp(glide, missed), glide)
+
+
+def choose(q: Tensor, flap_margin: float = 0.0) -> Tensor:
     """uint8 [B]: the greedy actions for float32 [B, 2] Q values. Flap only if better by more than the
     margin."""
     return (q[:, 1] - q[:, 0] > flap_margin).to(torch.uint8)
@@ -258,18 +285,19 @@ class Learner:
         self.follow(1.0)
 
     @torch.inference_mode()
-    def act(self, obs: Tensor, forced: Tensor) -> Tensor:
-        """uint8 [N] actions: the forced ones, the greedy ones where forced is GREEDY.
+    def act(self, obs: Tensor, forced: Tensor) -> Choice:
+        """The forced actions, the greedy ones where forced is GREEDY.
 
         obs: int64 [N, K, 64]. forced: uint8 [N].
         """
         return self._act(obs, forced)
 
-    def update(self, batch: Batch, lr: float) -> None:
-        """One step of Adam on a batch; then the target network follows, if softly."""
+    def update(self, batch: Batch, lr: float) -> Tensor:
+        """One step of Adam on a batch; then the target network follows, if softly. Returns float32 [B]: what
+        the Q values were wrong by."""
         self.set_rate(lr)
-        self._learn(*batch)
         self.updates += 1
+        return self._learn(*batch)
 
     def set_rate(self, lr: float) -> None:
         """Set the learning rate, where the device reads it."""
@@ -279,22 +307,26 @@ class Learner:
         else:
             group["lr"] = lr
 
-    def decide(self, obs: Tensor, forced: Tensor) -> Tensor:
+    def decide(self, obs: Tensor, forced: Tensor) -> Choice:
         """What the device does to act."""
-        greedy = choose(self.online(obs), self.config.flap_margin)
-        return torch.where(forced == GREEDY, greedy, forced)
+        q = self.online(obs)
+        greedy = choose(q)
+        act = torch.where(forced == GREEDY, greedy, forced)
+        taken = q.gather(1, act.long()[:, None]).squeeze(1)
+        return Choice(act, act + STRAYED * (act != greedy).byte(), worth(q, q, self.config.missed), taken)
 
-    def descend(self, *batch: Tensor) -> None:
+    def descend(self, *tensors: Tensor) -> Tensor:
         """What the device does for an update."""
-        obs, act, *_ = batch
-        target = self._target(Batch(*batch))
+        batch = Batch(*tensors)
+        target = self._target(batch)
         self.online.train()
         try:
-            both = self.online(obs)
+            both = self.online(batch.obs)
         finally:
             self.online.eval()
-        q = both.gather(1, act[:, None]).squeeze(1)
-        loss = (F.smooth_l1_loss if self.config.loss == "huber" else F.mse_loss)(q, target)
+        q = both.gather(1, batch.act[:, None]).squeeze(1)
+        measure = F.smooth_l1_loss if self.config.loss == "huber" else F.mse_loss
+        loss = (batch.weight * measure(q, target, reduction="none")).mean()
         self.optimiser.zero_grad()
         loss.backward()
         norm = self._clip()
@@ -304,6 +336,7 @@ class Learner:
         with torch.no_grad():
             tie = (both[:, 0] == both[:, 1]).float().mean()
             self.meter += torch.stack([loss, q.mean(), tie, norm, torch.ones_like(loss)])
+            return target - q
 
     def _clip(self) -> Tensor:
         """The gradient's norm, before clipping. Without it, `clip_grad_norm_` would still write all of it."""
@@ -314,10 +347,9 @@ class Learner:
     @torch.no_grad()
     def _target(self, batch: Batch) -> Tensor:
         """float32 [B]: what the taken action's Q value should have been."""
-        value = self.target(batch.next_obs)
-        chooser = self.online(batch.next_obs) if self.config.double else value
-        best = chooser.argmax(1, keepdim=True)
-        return batch.ret + batch.discount * value.gather(1, best).squeeze(1)
+        q = self.target(batch.next_obs)
+        chooser = self.online(batch.next_obs) if self.config.double else q
+        return batch.ret + batch.discount * worth(q, chooser, self.config.missed)
 
     @torch.no_grad()
     def follow(self, rate: float) -> None:

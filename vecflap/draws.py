@@ -29,6 +29,8 @@ STICKY = 9
 """Which actions stick."""
 FLIP = 10
 """Which pixels flip."""
+PRACTICE = 11
+"""Where games that practise begin."""
 
 GAMMA = 0x9E3779B97F4A7C15 - 2**64  # int64 bit patterns of splitmix64's constants
 MIX_1 = 0xBF58476D1CE4E5B9 - 2**64

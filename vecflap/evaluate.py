@@ -11,6 +11,7 @@ from torch import nn
 from vecflap import draws
 from vecflap.checkpoint import best_of, load_weights
 from vecflap.config import FRAMES, RANGES, Config, RulesName, check_range
+from vecflap.deaths import Witness
 from vecflap.disturb import Disturb
 from vecflap.dqn import GREEDY, choose, explore, fill, find_device, make_network
 from vecflap.replay import Replay
@@ -74,10 +75,12 @@ def exam(
     latency: bool | None = None,
     flip: float | None = None,
     device: str = "auto",
+    witness: Witness | None = None,
 ) -> "tuple[Scores, dict[str, Any]]":
     """Play held-out games with a run's best policy. Returns the scores, and what they are of.
 
     rules, gap, skip, sticky, latency, flip: others than those of the run, if not None or 0; see Config.
+    witness: who is told how birds die.
     """
     check_range("games", games, *RANGES["eval_games"])
     check_range("pipes", pipes, *RANGES["eval_pipes"])
@@ -88,7 +91,7 @@ def exam(
     asked: dict[str, Any] = {"rules": rules, "gap": gap or None, "skip": skip or None}
     asked |= {"sticky": sticky, "latency": latency, "flip": flip}
     played = replace(policy.config, **{name: value for name, value in asked.items() if value is not None})
-    scores = evaluate(policy, played, games, pipes, seed=seed, epsilon=epsilon)
+    scores = evaluate(policy, played, games, pipes, seed=seed, epsilon=epsilon, witness=witness)
     about: dict[str, Any] = {"seed": seed, "epsilon": epsilon, "rules": played.rules}
     about |= {"gap": rules_of(played).gap, "checkpoint": str(best_of(path))}
     return scores, about | {name: played[name] for name in ("skip", "sticky", "latency", "flip")}
@@ -103,6 +106,11 @@ class Scores(NamedTuple):
     """Games that ended by a crash."""
     rows: int
     """Steps that the longest game took."""
+
+    def and_also(self, other: "Scores") -> "Scores":
+        """These games and others to the same limit."""
+        pipes = np.concatenate([self.pipes, other.pipes])
+        return Scores(pipes, self.limit, self.deaths + other.deaths, max(self.rows, other.rows))
 
     @property
     def mean(self) -> float:
@@ -145,6 +153,7 @@ def evaluate(
     epsilon: float = 0.0,
     purpose: int = draws.GAPS_EXAM,
     most_deaths: int | None = None,
+    witness: Witness | None = None,
 ) -> Scores:
     """Play `games` games at once, each until its bird dies or has passed `pipes` pipes.
 
@@ -152,9 +161,10 @@ def evaluate(
     epsilon: share of actions that are random, a fair coin each.
     purpose: GAPS_EXAM or GAPS_SELECT of draws.py: training plays neither.
     most_deaths: with more than these, all end at once; None: none does for others.
+    witness: who is told how they die.
     """
     device = next(policy.network.parameters()).device
-    sim = games_of(config, games, seed, purpose=purpose)
+    sim = games_of(config, games, seed, purpose=purpose, final=witness is not None)
     stacks = Replay(
         FRAMES + 1, games, frames=FRAMES, device=device, graphs=False
     )  # stacks are rebuilt as in training
@@ -164,15 +174,20 @@ def evaluate(
     playing = np.arange(games)
     while len(playing) and deaths <= most_deaths:
         stacks.open(sim.frame, sim.age)
-        act = policy.act(stacks.latest()[torch.from_numpy(playing).to(device)]).cpu()
-        explore(forced.numpy(), seed, draws.EXPLORE_EXAM, stacks.row, epsilon, 0.5)
+        q = policy.q(stacks.latest()[torch.from_numpy(playing).to(device)]).cpu()
+        explore(forced.numpy(), seed, draws.EXPLORE_EXAM, stacks.row, epsilon, 0.5, 0, 0.0)
         chosen = forced[playing]
         sim.act.zero_()
-        sim.act[playing] = torch.where(chosen == GREEDY, act, chosen)
+        sim.act[playing] = torch.where(chosen == GREEDY, choose(q, policy.config.flap_margin), chosen)
+        if witness:
+            witness.see(playing, sim.rows, q.numpy(), sim.act.numpy()[playing])
         sim.step()
         stacks.close(sim.act, sim.rew, sim.term)
         passed[playing] = sim.score.numpy()[playing]
         died, done = sim.term.numpy()[playing] == 1, passed[playing] >= pipes
         deaths += int((died & ~done).sum())
+        if witness:
+            for game in playing[died & ~done].tolist():
+                witness.bury(game, sim.crashes[:, game])
         playing = playing[~(died | done)]
     return Scores(np.minimum(passed, pipes), pipes, deaths, stacks.row)

@@ -22,7 +22,8 @@ def train(config: Config, view: View | None = None) -> Outcome:
     """
     run = Run(config, view or View())
     with interrupts() as interrupted, run.shown():
-        sim, replay, learner, chance = run.sim, run.replay, run.learner, config.flap_chance
+        config, sim, replay = run.config, run.sim, run.replay
+        learner, lessons = run.learner, run.lessons
         whole = DeviceRow(run) if run.config.sim == "cuda" else None
         forced = torch.empty(config.envs, dtype=torch.uint8, pin_memory=run.device.type == "cuda")
         acted = torch.cuda.Event() if run.device.type == "cuda" else None
@@ -31,22 +32,25 @@ def train(config: Config, view: View | None = None) -> Outcome:
                 whole.play()
             else:
                 # What the games show goes to the replay; the network chooses, while a few act at random.
-                replay.open(sim.frame, sim.age)
-                explore(forced.numpy(), config.seed, draws.EXPLORE, replay.row, run.eps, chance)
-                act = learner.act(replay.latest(), forced.to(run.device, non_blocking=True))
-                sim.act.copy_(act, non_blocking=True)
+                replay.open(sim.frame, lessons.age)
+                lessons.note()
+                explore(forced.numpy(), config.seed, draws.EXPLORE, replay.row, *run.exploration)
+                choice = learner.act(replay.latest(), forced.to(run.device, non_blocking=True))
+                sim.act.copy_(choice.act, non_blocking=True)
                 if acted:
                     acted.record()
                 # All the learner's work is queued before the only wait: it goes on while the games play.
+                replay.rate(choice.value, choice.taken)
                 for _ in range(run.updates_due):
-                    learner.update(replay.sample(config.batch), run.lr)
+                    batch = replay.sample(config.batch)
+                    replay.renew(batch.place, learner.update(batch, run.lr))
                 if run.due(config.target_every):
                     learner.follow(1.0)
                 if acted:
                     acted.synchronize()
                 sim.step()
-                replay.close(act, sim.rew, sim.term)
                 run.tally.add(sim.act, sim.term, sim.score)
+                replay.close(choice.noted, sim.rew, lessons.begin())
             run.count()
 
             # Every cadence is in steps, so that runs repeat; a checkpoint comes last, to hold all of the row.

@@ -1,7 +1,10 @@
-"""The last steps of N games: a ring of single packed frames on the learner's device, 516 bytes a step.
+"""The last steps of N games: a ring of single packed frames on the learner's device, 520 bytes a step.
 
 Stacks of frames and n-step returns are rebuilt when sampled, so each frame is stored once. Letters: N games,
 B batch, K frames a stack, T rows of the ring. Row t of the game's time is stored in slot t mod T.
+
+A return stops before an action that exploration changed: what comes after it says little about the policy. It
+also stops before a row in which a game was cut off to begin anew.
 """
 
 import gc
@@ -17,25 +20,32 @@ from torch import Tensor
 from vecflap import draws, render
 from vecflap.graphs import Captured
 from vecflap.kernels import inlined, kernel
+from vecflap.priorities import Priorities, priority
 
 OLDEST_AGE = 255  # ages are stored in a byte
 RINGS = ("frame", "age", "act", "rew", "term")
+STRAYED = 2
+"""In `act`, added to an action that is not the policy's."""
+CRASHED, CUT = 1, 2
+"""In `term`: how an episode ended. None of its rows is a crash if it was cut."""
 
 
-STEP_BYTES = 516
+STEP_BYTES = 520
 """Bytes of a step of a game."""
 ROOM = 0.9
 """Share of the free memory that a ring may take."""
 
 
 class Batch(NamedTuple):
-    """B transitions over n steps."""
+    """B transitions over m <= n steps each."""
 
     obs: Tensor  # int64 [B, K, 64] packed frames, oldest first
     act: Tensor  # int64 [B] 1 = flap
-    ret: Tensor  # float32 [B] discounted sum of the next n rewards, up to the crash
-    discount: Tensor  # float32 [B] gamma^n, or 0 where the episode ended: multiplies the value of next_obs
-    next_obs: Tensor  # int64 [B, K, 64] n steps later; another episode's, meaningless, where discount is 0
+    ret: Tensor  # float32 [B] discounted sum of the next m rewards, up to the crash
+    discount: Tensor  # float32 [B] gamma^m, or 0 where the episode ended: multiplies the value of next_obs
+    next_obs: Tensor  # int64 [B, K, 64] m steps later; another episode's, meaningless, where discount is 0
+    weight: Tensor  # float32 [B] of the loss, at most 1: less for what is sampled more often
+    place: Tensor  # int64 [B] slot x N + game
 
 
 class Replay:
@@ -56,6 +66,8 @@ class Replay:
         n_step: int = 1,
         gamma: float = 0.99,
         rewards: tuple[float, float, float] = (-1.0, 0.1, 1.0),
+        exponent: float = 0.0,
+        correction: float = 0.0,
         seed: int = 0,
         device: torch.device | str = "cpu",
         graphs: bool = True,
@@ -63,6 +75,8 @@ class Replay:
         """
         rows, envs: T and N. frames: K. n_step: n; T >= K + n.
         rewards:    of a crash, of staying alive, of a pipe passed.
+        exponent:   of a value's error, in how often a step is sampled; 0: all alike.
+        correction: of a step's chance to be sampled, in its weight, with a minus; 1 undoes the bias.
         seed:       of the draws that choose what is sampled.
         graphs:     whether what is sampled on CUDA is queued as a graph: the next sample then overwrites it.
 
@@ -76,6 +90,7 @@ class Replay:
             )
         self.rows, self.envs, self.frames, self.n_step = rows, envs, frames, n_step
         self.gamma, self.rewards, self.seed = gamma, rewards, seed
+        self.exponent, self.correction = exponent, correction
         self.device = torch.device(device)
         self.row = 0
         self.drawn = 0  # transitions sampled so far: what the next sample's draws are keyed with
@@ -95,20 +110,25 @@ class Replay:
         self.act = ring(torch.uint8)
         self.rew = ring(torch.int8)
         self.term = ring(torch.uint8)
+        self.priorities = Priorities(rows, envs, self.device)
+        # What the network thought of the latest rows: the value of the better action, and of the taken one.
+        self.value, self.taken = torch.zeros(2, n_step + 1, envs, device=self.device)
         self._games = torch.arange(envs, device=self.device)
         self._back = torch.arange(frames - 1, -1, -1, device=self.device)
         self._ahead = torch.arange(n_step, device=self.device)
         self.row_there, self._drawn_there = torch.zeros(2, dtype=torch.int64, device=self.device)
         self._latest = Captured(self.latest_there, self.device, graphs)
+        self._rate = Captured(self.rate_there, self.device, graphs)
         self._samplers: dict[int, Captured] = {}  # by batch
         self._graphs = graphs
         self._reward = torch.tensor(rewards, dtype=torch.float32, device=self.device)
-        self._power = torch.tensor([gamma**k for k in range(n_step)], dtype=torch.float32, device=self.device)
+        powers = [gamma**k for k in range(n_step + 1)]
+        self._power = torch.tensor(powers, dtype=torch.float32, device=self.device)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the ring: 516 a step."""
-        return sum(getattr(self, name).nbytes for name in RINGS)
+        """Bytes of the ring: 520 a step."""
+        return sum(getattr(self, name).nbytes for name in RINGS) + self.priorities.each.nbytes
 
     @property
     def first(self) -> int:
@@ -126,8 +146,17 @@ class Replay:
         self.frame[slot].copy_(frame, non_blocking=True)
         self.age[slot].copy_(age, non_blocking=True)
 
+    def rate(self, value: Tensor, taken: Tensor) -> None:
+        """Tell what the network thinks of the open row, float32 [N]: what its states are worth, and the
+        values of the taken actions. The row n steps back, whose return is now known, may be sampled from here
+        on, the oldest one no more: part of its stack was just overwritten."""
+        if self.device.type == "cpu":
+            self._rate_compiled(value, taken)
+        else:
+            self._rate(value, taken)
+
     def close(self, act: Tensor, rew: Tensor, term: Tensor) -> None:
-        """End the open row. act, term: uint8 [N]; rew: int8 [N]."""
+        """End the open row. act, term: uint8 [N], with STRAYED and CUT; rew: int8 [N]."""
         slot = self.row % self.rows
         self.act[slot].copy_(act, non_blocking=True)
         self.rew[slot].copy_(rew, non_blocking=True)
@@ -154,7 +183,7 @@ class Replay:
         return self.frame[rows % self.rows, game[:, None]]
 
     def sample(self, batch: int) -> Batch:
-        """B transitions, uniform over all that may be sampled. Draws are keyed by how many came before."""
+        """B transitions, by their priorities. Draws are keyed by how many came before."""
         assert self.first <= self.last, "nothing to sample yet"
         self.drawn += batch
         if self.device.type == "cpu":
@@ -162,6 +191,10 @@ class Replay:
         if batch not in self._samplers:
             self._samplers[batch] = Captured(partial(self.sample_there, batch), self.device, self._graphs)
         return self._samplers[batch]()
+
+    def renew(self, place: Tensor, error: Tensor) -> None:
+        """Learned from: float32 [B], what the values at int64 [B] places were wrong by."""
+        self.priorities.renew(place, priority(error, self.exponent))
 
     def count(self, drawn: int) -> None:
         """Count a row that the device has closed, and the transitions that it drew in it."""
@@ -186,28 +219,68 @@ class Replay:
         """The same as `latest`, anywhere."""
         return self.stacks(self.row_there.expand(self.envs), self._games)
 
+    def rate_there(self, value: Tensor, taken: Tensor) -> None:
+        """The same as `rate`, anywhere."""
+        kept, row = self.n_step + 1, self.row_there
+        self.value.index_copy_(0, row[None] % kept, value[None])
+        self.taken.index_copy_(0, row[None] % kept, taken[None])
+        start = (row - self.n_step).expand(self.envs)
+        ret, discount, steps = self.outcomes(start, self._games)
+        error = ret + discount * self.value[(start + steps) % kept, self._games]
+        self._rank(error - self.taken[start % kept, self._games])
+
+    def _rank(self, error: Tensor) -> None:
+        """Give the row n steps back its priorities, and the oldest one none. error: float32 [N]."""
+        row = self.row_there[None]
+        start = (row - self.n_step) % self.rows
+        there = (row >= self.n_step) & (self.term[start[0]] != CUT)
+        self.priorities.write(start, priority(error, self.exponent) * there)
+        self.priorities.write((row + self.frames - 1) % self.rows, 0)
+
     def sample_there(self, batch: int) -> Batch:
         """The same as `sample`, anywhere."""
-        row, number = self.row_there, self._drawn_there + torch.arange(batch, device=self.device)
-        bits = draws.draw(torch.full_like(number, self.seed), draws.SAMPLE, number, 0, 0)
-        first = (row - (self.rows - self.frames)).clamp(min=0)
-        pick = draws.below(bits, (row - self.n_step - first + 1) * self.envs)
+        place = self.priorities.pick(self._bits(self._drawn_there, batch))
         self._drawn_there += batch
-        return self.transitions(first + pick // self.envs, pick % self.envs)
+        return self.transitions(place)
 
-    def transitions(self, row: Tensor, game: Tensor) -> Batch:
-        """The transitions that start at rows int64 [B] of games int64 [B]."""
-        slots, games = (row[:, None] + self._ahead) % self.rows, game[:, None]
-        term = self.term[slots, games]
-        alive = 1 - (term.cumsum(1) - term).clamp(max=1).float()  # 0 after the step that ends the episode
-        reward = self._reward[self.rew[slots, games].long() + 1]
+    def _bits(self, start: Tensor | int, batch: int) -> Tensor:
+        """int64 [B]: the draws from number `start` on."""
+        number = start + torch.arange(batch, device=self.device)
+        return draws.draw(torch.full_like(number, self.seed), draws.SAMPLE, number, 0, 0)
+
+    def _weights(self, place: Tensor) -> Tensor:
+        """float32 [B]: what the loss at int64 [B] places counts."""
+        rank = self.priorities.each.view(-1)[place].float()
+        return (rank.amin() / rank) ** self.correction
+
+    def transitions(self, place: Tensor) -> Batch:
+        """The transitions that start at int64 [B] places."""
+        game, row = place % self.envs, self.row_there
+        row = row - (row - place // self.envs) % self.rows
+        ret, discount, steps = self.outcomes(row, game)
         return Batch(
             obs=self.stacks(row, game),
-            act=self.act[slots[:, 0], game].long(),
-            ret=(reward * alive * self._power).sum(1),
-            discount=self.gamma**self.n_step * (1 - term.amax(1).float()),
-            next_obs=self.stacks(row + self.n_step, game),
+            act=self.act[row % self.rows, game].long() & 1,
+            ret=ret,
+            discount=discount,
+            next_obs=self.stacks(row + steps, game),
+            weight=self._weights(place),
+            place=place,
         )
+
+    def outcomes(self, row: Tensor, game: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What came of rows int64 [B] of games int64 [B]: (float32 [B] returns, float32 [B] discounts, int64
+        [B] steps they are over)."""
+        slots, games = (row[:, None] + self._ahead) % self.rows, game[:, None]
+        term = self.term[slots, games]
+        stops = (self.act[slots, games] & STRAYED | term & CUT) > 0
+        stops[:, 0] = False  # its own action is what is learned about
+        crashed = (term & CRASHED).long()
+        counts = (stops.cumsum(1) == 0) & (crashed.cumsum(1) == crashed)
+        reward = self._reward[self.rew[slots, games].long() + 1]
+        steps = counts.sum(1)
+        ends = (crashed * counts).amax(1)
+        return (reward * counts * self._power[:-1]).sum(1), self._power[steps] * (1 - ends), steps
 
     def realised(self, horizon: int) -> tuple[Tensor, Tensor]:
         """What came of the states of one row: (int64 [N, K, 64] stacks, float32 [N] discounted returns).
@@ -228,15 +301,16 @@ class Replay:
         oldest = max(0, self.row - self.rows + 1)  # the slot before may be open already
         held = torch.arange(oldest, self.row, device=self.device) % self.rows
         act, rew, term, age = self.act[held], self.rew[held], self.term[held], self.age[held].long()
-        expected = torch.where(term == 1, 0, (age + 1).clamp(max=OLDEST_AGE))
-        assert bool(((act <= 1) & (term <= 1) & (rew <= 1) & (rew >= -1)).all()), "a number out of its range"
-        assert bool(((rew == -1) == (term == 1)).all()), "a crash, and only a crash, costs -1"
+        expected = torch.where(term > 0, 0, (age + 1).clamp(max=OLDEST_AGE))
+        assert bool(((act <= 1 + STRAYED) & (term <= CUT) & (rew <= 1) & (rew >= -1)).all()), "out of range"
+        assert bool(((rew == -1) == (term == CRASHED)).all()), "a crash, and only a crash, costs -1"
         assert bool((age[1:] == expected[:-1]).all()), "an age follows from the row before"
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that is needed to go on, between two rows: the closed rows still held, and the counters."""
         held = min(self.row, self.rows)
         rings = {name: getattr(self, name)[:held] for name in RINGS}
+        rings |= {"priority": self.priorities.each[:held], "value": self.value, "taken": self.taken}
         return rings | {"counters": torch.tensor([self.row, self.drawn])}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
@@ -246,16 +320,30 @@ class Replay:
         self._drawn_there.fill_(self.drawn)
         for name in RINGS:
             getattr(self, name)[: len(state[name])].copy_(state[name])
+        self.priorities.fill(state["priority"])
+        self.value.copy_(state["value"])
+        self.taken.copy_(state["taken"])
+
+    def _rate_compiled(self, value: Tensor, taken: Tensor) -> None:
+        slot, error = self.row % (self.n_step + 1), torch.zeros(self.envs)
+        self.value[slot], self.taken[slot] = value, taken
+        if self.row >= self.n_step:
+            errors(
+                *(self.act.numpy(), self.rew.numpy(), self.term.numpy()),
+                *(self.value.numpy(), self.taken.numpy(), self._reward.numpy(), self._power.numpy()),
+                *(self.row - self.n_step, error.numpy()),
+            )
+        self._rank(error)
 
     def _sample_compiled(self, start: int, batch: int) -> Batch:
+        place = self.priorities.pick(self._bits(start, batch))
         obs = torch.empty(batch, self.frames, render.SIZE, dtype=torch.int64)
         acts, ret, discount = torch.empty(batch, dtype=torch.int64), torch.empty(batch), torch.empty(batch)
-        out = Batch(obs, acts, ret, discount, torch.empty_like(obs))
-        sample_all(
+        out = Batch(obs, acts, ret, discount, torch.empty_like(obs), self._weights(place), place)
+        gather(
             *(getattr(self, name).numpy() for name in RINGS),
-            *(self.first, self.last, self.n_step, self.seed, start),
-            *(self._reward.numpy(), self._power.numpy(), self.gamma**self.n_step),
-            *(t.numpy() for t in out),
+            *(self.row, self._reward.numpy(), self._power.numpy(), place.numpy()),
+            *(t.numpy() for t in out[:5]),
         )
         return out
 
@@ -297,29 +385,48 @@ def stack_all(frame, age, row, obs):
         stack(frame, age, row, game, obs[game])
 
 
+@inlined
+def outcome(act, rew, term, row, game, reward, power):
+    """What came of a row of a game, see Replay.outcomes: (return, discount, steps)."""
+    rows, n_step, total = len(act), len(power) - 1, np.float32(0.0)
+    for k in range(n_step):
+        slot = (row + k) % rows
+        if k > 0 and (act[slot, game] & STRAYED or term[slot, game] & CUT):
+            return total, power[k], k
+        total += power[k] * reward[rew[slot, game] + 1]
+        if term[slot, game] & CRASHED:
+            return total, np.float32(0.0), k + 1
+    return total, power[n_step], n_step
+
+
 @kernel(_nrt=False)
-def sample_all(
-    frame, age, act, rew, term, first, last, n_step, seed, start, reward, power, discount,
-    obs, acts, ret, disc, next_obs,
+def errors(act, rew, term, value, taken, reward, power, row, error):
+    """What the values of taken actions at a row were wrong by.
+
+    act, term: uint8 [T, N], rew: int8 [T, N], in: the rings. value, taken: float32 [n + 1, N], in, see
+    Replay.rate. reward: float32 [3], of rew -1, 0, 1; power: float32 [n + 1], gamma^k. error: float32 [N],
+    out.
+    """
+    kept = len(value)
+    for game in range(len(error)):
+        total, discount, steps = outcome(act, rew, term, row, game, reward, power)
+        error[game] = total + discount * value[(row + steps) % kept, game] - taken[row % kept, game]
+
+
+@kernel(_nrt=False)
+def gather(
+    frame, age, act, rew, term, row, reward, power, place, obs, acts, ret, disc, next_obs,
 ):  # fmt: skip
-    """Replay.sample for the CPU.
+    """Replay.transitions for the CPU.
 
     frame: int64 [T, N, 64], age, act, term: uint8 [T, N], rew: int8 [T, N], in: the rings.
-    first, last: rows that may be sampled, inclusive. start: number of the first draw.
-    reward: float32 [3], of rew -1, 0, 1; power: float32 [n], gamma^k; discount: gamma^n.
+    row: the open one. reward, power: see `errors`. place: int64 [B], in.
     obs, acts, ret, disc, next_obs: out, see Batch.
     """
     rows, envs = age.shape
-    for b in range(len(acts)):
-        pick = draws.below(draws.draw(seed, draws.SAMPLE, start + b, 0, 0), (last - first + 1) * envs)
-        row, game = first + pick // envs, pick % envs
-        stack(frame, age, row, game, obs[b])
-        stack(frame, age, row + n_step, game, next_obs[b])
-        acts[b] = act[row % rows, game]
-        ret[b], disc[b] = 0.0, discount
-        for k in range(n_step):
-            slot = (row + k) % rows
-            ret[b] += power[k] * reward[rew[slot, game] + 1]
-            if term[slot, game]:
-                disc[b] = 0.0
-                break
+    for b in range(len(place)):
+        game, start = place[b] % envs, row - (row - place[b] // envs) % rows
+        ret[b], disc[b], steps = outcome(act, rew, term, start, game, reward, power)
+        stack(frame, age, start, game, obs[b])
+        stack(frame, age, start + steps, game, next_obs[b])
+        acts[b] = act[start % rows, game] & 1

@@ -50,16 +50,19 @@ class DeviceRow:
     def _queue(self, updates: int, copied: bool) -> None:
         """The loop's row, as the device does it, by its own counters."""
         sim, replay, learner, config = self.run.sim, self.run.replay, self.run.learner, self.run.config
-        replay.open_there(sim.frame, sim.age)
+        lessons = self.run.lessons
+        replay.open_there(sim.frame, lessons.age)
+        lessons.note()
         with torch.no_grad():
-            forced = explore_there(config.seed, replay.row_there, self._game, self._eps, config.flap_chance)
-            sim.act.copy_(learner.decide(replay.latest_there(), forced))
-        if updates:  # all their samples by the same kernels
-            sampled = replay.sample_there(updates * config.batch)
-            for batch in zip(*(column.split(config.batch) for column in sampled), strict=True):
-                learner.descend(*batch)
+            forced = explore_there(config, replay.row_there, self._game, self._eps)
+            choice = learner.decide(replay.latest_there(), forced)
+            sim.act.copy_(choice.act)
+            replay.rate_there(choice.value, choice.taken)
+        for _ in range(updates):
+            batch = replay.sample_there(config.batch)
+            replay.renew(batch.place, learner.descend(*batch))
         if copied:
             learner.follow(1.0)
         sim.step()
-        replay.close_there(sim.act, sim.rew, sim.term)
         self.run.tally.add(sim.act, sim.term, sim.score)
+        replay.close_there(choice.noted, sim.rew, lessons.begin())

@@ -19,6 +19,7 @@ from vecflap.dqn import Learner, part
 from vecflap.evaluate import Policy, Scores, evaluate, games_of, rules_of
 from vecflap.folder import check_resumed, create, differences, settle
 from vecflap.kernels import config as numba_config
+from vecflap.lessons import Lessons
 from vecflap.replay import Replay
 from vecflap.sim import VecFlap
 from vecflap.tally import Counts, Tally
@@ -34,10 +35,17 @@ class Goal(NamedTuple):
     """Most deaths, as a share of the games."""
     pipes: int
     """Its limit, in `eval_pipes`."""
+    again: int
+    """Other games that must be passed too, in `eval_games`: of many policies one may be lucky once."""
 
 
-GOALS = {"good": Goal(0.1, 1), "solved": Goal(0.0, 1), "mastered": Goal(0.0, 5), "steps": Goal(-1.0, 5)}
-FEW = 4
+GOALS = {
+    "good": Goal(0.1, 1, 0),
+    "solved": Goal(0.0, 1, 2),
+    "mastered": Goal(0.0, 5, 0),
+    "steps": Goal(-1.0, 5, 0),
+}
+FEW = 2
 """Deaths that never end a selection: the pipes passed meanwhile tell how good the policy is."""
 REST = 10
 """Steps that a selection plays for each step of training that must pass before the next selection."""
@@ -136,10 +144,13 @@ class Run:
             n_step=config.n_step,
             gamma=config.gamma,
             rewards=(config.reward_crash, config.reward_alive, config.reward_pipe),
+            exponent=config.priority,
+            correction=config.correction,
             seed=config.seed,
             device=self.device,
             graphs=config.graphs,
         )
+        self.lessons = Lessons(config, self.sim)
         self.learner = Learner(config, self.device)
         self.progress = Progress()
         self.tally = Tally(self.sim.act.device)
@@ -187,6 +198,11 @@ class Run:
         return self._between(self.config.eps_start, self.config.eps_end, self.config.eps_steps)
 
     @property
+    def exploration(self) -> tuple[float, float, int, float]:
+        """How games explore: the last arguments of `dqn.explore`."""
+        return self.eps, self.config.flap_chance, self.config.clumsy_games, self.config.missed
+
+    @property
     def lr(self) -> float:
         """Learning rate."""
         return self._between(self.config.lr, self.config.lr_end, self.config.lr_steps)
@@ -216,10 +232,15 @@ class Run:
         config, progress, kept = self.config, self.progress, self.learner.kept
         if self.step < progress.next_selection:
             return
-        network, allowed = getattr(self.learner, kept), GOALS[config.until].deaths * config.eval_games
-        scores = self._judge(network, max(int(allowed), FEW))
-        progress.next_selection = self.step + config.eval_games * scores.rows // REST
-        if scores.deaths <= allowed:
+        network, goal, games = getattr(self.learner, kept), GOALS[config.until], config.eval_games
+        allowed = int(goal.deaths * games)
+        scores = self._judge(network, games, max(allowed, FEW), config.seed)
+        progress.next_selection = self.step + games * scores.rows // REST
+        passed = scores.deaths <= goal.deaths * games
+        if passed and goal.again:
+            again = self._judge(network, goal.again * games, FEW, config.seed + self.step)
+            passed, scores = again.deaths == 0, scores.and_also(again)
+        if passed:
             progress.reached = config.until
         if scores.per_death >= progress.best:
             progress.best, progress.best_deaths = scores.per_death, scores.deaths
@@ -229,16 +250,16 @@ class Run:
         values = {"step": self.step, "seconds": round(self.seconds, 2), "updates": self.learner.updates}
         self._write(values | {"deaths": scores.deaths, "pipes_per_death": round(scores.per_death, 2)})
 
-    def _judge(self, network: nn.Module, most_deaths: int) -> Scores:
-        """Play the games of a selection."""
+    def _judge(self, network: nn.Module, games: int, most_deaths: int, seed: int) -> Scores:
+        """Play games of a selection."""
         config, pipes = self.config, GOALS[self.config.until].pipes * self.config.eval_pipes
-        self.view.doing(f"{config.eval_games} games to {pipes:,} pipes ...")
+        self.view.doing(f"{games} games to {pipes:,} pipes ...")
         return evaluate(
             Policy(network, config),
             config,
-            config.eval_games,
+            games,
             pipes,
-            seed=config.seed,
+            seed=seed,
             purpose=draws.GAPS_SELECT,
             most_deaths=most_deaths,
         )
@@ -287,6 +308,7 @@ class Run:
         self.progress.seconds = self.seconds
         tensors = self.learner.state_dict()  # "online." at the beginning, as in best.safetensors
         tensors |= {f"sim.{key}": value for key, value in self.sim.state_dict().items()}
+        tensors |= {f"lessons.{key}": value for key, value in self.lessons.state_dict().items()}
         tensors |= {f"replay.{key}": value for key, value in self.replay.state_dict().items()}
         save_checkpoint(self.folder / "last.safetensors", tensors, self._header())
 
@@ -317,6 +339,7 @@ class Run:
         if not part(tensors, "replay."):
             raise ValueError(f"{path} holds weights only: begin a new run with --init {path}.")
         self.sim.load_state_dict(part(tensors, "sim."))
+        self.lessons.load_state_dict(part(tensors, "lessons."))
         self.replay.load_state_dict(part(tensors, "replay."))
         self.learner.load_state_dict(tensors)
         self.progress = Progress(**header["progress"])

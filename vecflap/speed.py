@@ -114,7 +114,7 @@ def of_learning(config: Config, seconds: float) -> Iterator[Speed]:
         took = median(partial(learner.act, obs, forced), seconds)
         yield Speed(f"acting for 64 games, {about}", 64 / took, "state")
         obs, ones = states(batch).to(device), torch.ones(batch, device=device)
-        given = Batch(obs, (ones > 0).long(), ones, ones, obs)
+        given = Batch(obs, ones.long(), ones, ones, obs, ones, ones.long())
         took = median(partial(learner.update, given, 1e-4), seconds)
         yield Speed(f"updates of {batch}, {about}", batch / took, "transition")
 
