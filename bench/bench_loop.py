@@ -12,7 +12,9 @@ from vecflap.dqn import GREEDY, Learner
 from vecflap.loop import train
 from vecflap.run import View
 
-CONFIG = replace(PRESETS["fast"], learn_start=2_000, eval_every=10**9, log_every=10**9, save_every=10**9)
+NEVER = {"eval_every": 10**9, "log_every": 10**9, "save_every": 10**9}
+SIZES = {"envs": 64, "steps_per_update": 64, "batch": 128, "capacity": 2**18}
+CONFIG = replace(PRESETS["fast"], learn_start=2_000, **NEVER, **SIZES)
 ROWS = 150
 
 
@@ -28,8 +30,8 @@ class Laps(View):
 
 
 def test_loop(benchmark, items, tmp_path):
-    """`vecflap.train` on the CPU, the default recipe: playing, drawing, storing, acting, sampling and
-    learning."""
+    """`vecflap.train` on the CPU, 64 games and an update of 128 for each row: playing, drawing, storing,
+    acting, sampling and learning."""
     benchmark.group = "training loop"
     view = Laps()
     items(ROWS * 64, "step")

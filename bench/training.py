@@ -33,7 +33,10 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {  # name: module and arguments
         "cleanrl",
         {"network": "compact", "games": "flappy-bird-gymnasium"},
     ),
-    "vecflap, compact network": ("vecflap", {"network": "compact", "log-every": 2_048}),
+    "vecflap, compact network": (
+        "vecflap",
+        {"envs": 64, "steps-per-update": 64, "capacity": 262_144, "log-every": 2_048},
+    ),
     "vecflap, article's network": (
         "vecflap",
         {"preset": "article", "batch": 32, "envs": 8, "capacity": 50_000, "log-every": 64},

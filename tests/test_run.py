@@ -109,8 +109,8 @@ def test_a_run_that_says_solved_has_passed_other_games_too(tmp_path, monkeypatch
     monkeypatch.setattr(run, "evaluate", judge)
     outcome = trained(tmp_path / "a", steps=10**9, until="solved", eval_games=60)
     assert (outcome.reason, outcome.steps) == ("solved", 600)
-    first, again = (60, 2, 0, 2, 2), (120, 2, 400, 2, 2)
-    assert judge.asked == [first, first, again, first, (120, 2, 600, 2, 2)]
+    first, again = (60, 2, 0, 2, 2), (180, 2, 400, 2, 2)
+    assert judge.asked == [first, first, again, first, (180, 2, 600, 2, 2)]
     lines = [line for line in metrics(tmp_path / "a") if "deaths" in line]
     assert [line["deaths"] for line in lines] == [3, 1, 0]
     assert [line["pipes_per_death"] for line in lines] == [20.0, 60.0, 60.0]

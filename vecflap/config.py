@@ -59,7 +59,7 @@ class Config:
     depend on it."""
     until: Literal["good", "solved", "mastered", "steps"] = "solved"
     """Stop as soon as so many games of a selection pass its limit of pipes: good: 90 of 100; solved: all, and
-    all of twice as many others; mastered: all, five times as many pipes. steps: go on to the end."""
+    all of 300 others; mastered: all, five times as many pipes. steps: go on to the end."""
     time_limit: float = 0.0
     """Stop after this many seconds; 0: no limit. Such a run does not repeat exactly."""
 
@@ -106,6 +106,8 @@ class Config:
     """Learning rate from `lr_steps` on; straight in between."""
     lr_steps: int = 640_000
     """Steps over which the learning rate falls to `lr_end`."""
+    lr_cycle: int = 1_280_000
+    """Steps after which it begins to fall anew; 0: never. A run that is stuck gets out of it so."""
     adam_eps: float = 1e-8
     """Adam's epsilon."""
     clip: float = 10.0
@@ -265,6 +267,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "lr": (0.0, 1.0),
     "lr_end": (0.0, 1.0),
     "lr_steps": (1, 10**15),
+    "lr_cycle": (0, 10**15),
     "adam_eps": (0.0, 1.0),
     "clip": (0.0, 1e9),
     "priority": (0.0, 1.0),
@@ -323,6 +326,7 @@ PRESETS = {
         capacity=50_000,
         lr=2e-4,
         lr_end=2e-4,
+        lr_cycle=0,
         clip=0.0,
         target_every=100,
         eps_start=0.0,
