@@ -12,9 +12,8 @@ from vecflap.dqn import GREEDY, Learner
 from vecflap.loop import train
 from vecflap.run import View
 
-NEVER = {"eval_every": 10**9, "log_every": 10**9, "save_every": 10**9}
-SIZES = {"envs": 64, "steps_per_update": 64, "batch": 128, "capacity": 2**18}
-CONFIG = replace(PRESETS["fast"], learn_start=2_000, **NEVER, **SIZES)
+SMALL = replace(PRESETS["fast"], envs=64, steps_per_update=64, batch=128, capacity=2**18)
+CONFIG = replace(SMALL, learn_start=2_000, eval_every=10**9, log_every=10**9, save_every=10**9)
 ROWS = 150
 
 

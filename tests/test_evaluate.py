@@ -225,3 +225,20 @@ def test_an_exam_plays_the_games_of_its_seed_by_its_rules(monkeypatch):
 def test_an_exam_refuses_what_it_cannot_do(folder, changes, message):
     with pytest.raises(ValueError, match=message):
         exam(folder, **({"games": 2, "pipes": 1} | changes))
+
+
+@pytest.mark.parametrize(
+    ("games", "lost", "bound"),  # of tables of Clopper and Pearson's limits, one-sided
+    [
+        (100, 0, 0.02951),
+        (1000, 0, 0.00299),
+        (10, 1, 0.39416),
+        (20, 20, 1.0),
+        (20, 19, 0.99744),
+        (100, 2, 0.06162),
+    ],
+)
+def test_what_may_be_lost_at_most(games, lost, bound):
+    scores = Scores(np.where(np.arange(games) < lost, 3, 200), 200, lost, 1)
+    assert scores.lost_at_most == pytest.approx(bound, abs=2e-5)
+    assert scores.summary()["lost_at_most"] == pytest.approx(bound, abs=2e-5)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vecflap.physics import RULES_VERSION
 
-FORMAT = 5
+FORMAT = 6
 """Of the header, the names of the tensors and the columns of a game's row."""
 
 
@@ -64,8 +64,16 @@ def load_checkpoint(path: Path, prefix: str | None = "") -> tuple[dict[str, Tens
     return tensors, header
 
 
+BIRDS = Path(__file__).parent / "birds"
+"""Trained birds that come with the package, named by the rules they play."""
+
+
 def best_of(path: Path) -> Path:
-    """The file to play with: a checkpoint itself, or the best (else the last) one of a run's folder."""
+    """The file to play with: a checkpoint itself, the best (else the last) one of a run's folder, or a bird
+    of the package, by its name."""
+    bird = BIRDS / f"{path}.safetensors"
+    if not path.exists() and bird.is_file():
+        return bird
     if not path.is_dir():
         return path
     for name in ("best.safetensors", "last.safetensors"):

@@ -139,6 +139,9 @@ class Config:
     forget the first ones."""
     short_pipes: int = 3
     """Pipes of such a game."""
+    any_score: bool = True
+    """Games begin with any score drawn, of one digit, two or three, in equal parts: while it learns a bird
+    seldom gets as far, and the digits stand where it looks."""
     practice: float = 0.4
     """Share of the games that practise: they begin shortly before a death of another game, see lessons.py."""
 
@@ -320,6 +323,7 @@ PRESETS = {
         clumsy=0.0,
         short=0.0,
         practice=0.0,
+        any_score=False,
         batch=32,
         steps_per_update=3,  # its thread has no back-pressure: re-created on 2 cores, an update took 3 steps
         learn_start=100,

@@ -1,5 +1,6 @@
 """Play games to the end with a fixed policy, and count pipes."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,10 +26,23 @@ def rules_of(config: Config) -> Rules:
     return rules._replace(gap=config.gap) if config.gap else rules
 
 
-def games_of(config: Config, envs: int, seed: int, **options: Any) -> VecFlap:
-    """The games that a config says, disturbances included. options: further ones of VecFlap."""
+def training_rules(config: Config) -> Rules | list[Rules]:
+    """Those of training: where a score is drawn it may begin anywhere, a third of the games with each number
+    of digits."""
+    rules = rules_of(config)
+    if not (config.any_score and rules.score_drawn and rules.first_score == 0):
+        return rules
+    return [rules._replace(first_score=DIGITS[game % len(DIGITS)]) for game in range(config.envs)]
+
+
+DIGITS = ((0, 9), (10, 99), (100, 999))
+"""Scores of one, two and three digits."""
+
+
+def games_of(config: Config, envs: int, seed: int, rules: Any = None, **options: Any) -> VecFlap:
+    """The games that a config says, disturbances included. rules: others. options: further ones of VecFlap."""
     disturb = Disturb(config.sticky, config.latency, config.flip)
-    return VecFlap(envs, rules_of(config), seed, skip=config.skip, disturb=disturb, **options)
+    return VecFlap(envs, rules or rules_of(config), seed, skip=config.skip, disturb=disturb, **options)
 
 
 class Policy(NamedTuple):
@@ -128,6 +142,23 @@ class Scores(NamedTuple):
         died, all of them."""
         return float(self.pipes.sum()) / max(self.deaths, 1)
 
+    @property
+    def lost_at_most(self) -> float:
+        """Share of all games of this kind that would be lost, at most, at 95 % confidence: Clopper and
+        Pearson's upper bound."""
+        games, lost = len(self.pipes), int((self.pipes < self.limit).sum())
+        if lost == games:
+            return 1.0
+        k = np.arange(1, lost + 1)
+        ways = np.concatenate([[0.0], np.cumsum(np.log((games + 1 - k) / k))])  # log of binomials
+        low, high = 0.0, 1.0
+        for _ in range(40):
+            share = (low + high) / 2
+            of_k = ways + np.arange(lost + 1) * math.log(share)
+            chance = np.exp(of_k + (games - np.arange(lost + 1)) * math.log1p(-share)).sum()
+            low, high = (share, high) if chance > 0.05 else (low, share)
+        return high
+
     def summary(self) -> dict[str, float]:
         """The numbers people ask for."""
         p = self.pipes
@@ -139,6 +170,7 @@ class Scores(NamedTuple):
             "min": int(p.min()),
             "max": int(p.max()),
             "survived": self.survived,
+            "lost_at_most": round(self.lost_at_most, 5),
         }
 
 

@@ -30,6 +30,7 @@ def show_exam(values: dict[str, Any]) -> None:
     console.print(
         f"pipes passed by the bird, {random}; games of exam seed {values['seed']}, gap {values['gap']}"
     )
+    console.print(f"of all such games, less than {values['lost_at_most']:.1%} would be lost (at 95 %)")
     disturbed = {"skip": values["skip"] - 1, "sticky": values["sticky"], "latency": values["latency"]}
     disturbed |= {"flip": values["flip"]}
     if any(disturbed.values()):
@@ -58,7 +59,7 @@ def show_deaths(deaths: list[Death], run: Path) -> None:
             ]
         table.add_row(str(s["game"]), str(s["pipes"]), s["flew_into"], *told)
     console.print(table)
-    folder = (run if run.is_dir() else run.parent) / "deaths"
+    folder = (run if run.is_dir() else run.parent) / "deaths"  # of a bird that comes with vecflap: here
     try:
         files = draw_all(deaths, folder)
     except ImportError:

@@ -16,7 +16,7 @@ from vecflap import draws
 from vecflap.checkpoint import load_checkpoint, load_weights, save_checkpoint, write_atomically
 from vecflap.config import FRAMES, Config
 from vecflap.dqn import Learner, part
-from vecflap.evaluate import Policy, Scores, evaluate, games_of, rules_of
+from vecflap.evaluate import Policy, Scores, evaluate, games_of, training_rules
 from vecflap.folder import check_resumed, create, differences, settle
 from vecflap.kernels import config as numba_config
 from vecflap.lessons import Lessons
@@ -110,7 +110,8 @@ class Progress:
 def training_games(config: Config, device: torch.device) -> "VecFlap | CudaFlap":
     """The games that a run learns from."""
     if config.sim == "cpu":
-        return games_of(config, config.envs, config.seed, pin=device.type == "cuda")
+        rules = training_rules(config)
+        return games_of(config, config.envs, config.seed, rules, pin=device.type == "cuda")
     try:
         from vecflap.cuda_sim import CudaFlap
     except ImportError:
@@ -121,7 +122,7 @@ def training_games(config: Config, device: torch.device) -> "VecFlap | CudaFlap"
         raise ValueError("--sim cuda needs a CUDA device to learn on too: --device cuda; or use --sim cpu.")
     if config.sticky or config.latency or config.flip:
         raise ValueError("--sim cuda plays without --sticky, --latency and --flip: use --sim cpu.")
-    return CudaFlap(config.envs, rules_of(config), config.seed, device=device, skip=config.skip)
+    return CudaFlap(config.envs, training_rules(config), config.seed, device=device, skip=config.skip)
 
 
 class Run:
