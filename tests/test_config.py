@@ -144,7 +144,6 @@ def test_the_article_preset_has_the_articles_numbers():
         "loss": "squared",
         "lr": 2e-4,
         "lr_end": 2e-4,
-        "lr_cycle": 0,
         "gamma": 0.99,
         "batch": 32,
         "capacity": 50_000,

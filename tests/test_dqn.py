@@ -77,7 +77,7 @@ def test_loss_and_gradient_are_the_ones_computed_by_hand(loss, double, missed):
     before = deepcopy(learner.state_dict())
     q = q_values(learner.online, batch.obs)
     expected, slope, error = by_hand(learner, batch, q)
-    assert learner.update(batch, lr=0.0).tolist() == pytest.approx(error, rel=1e-4, abs=1e-6)
+    assert learner.update(batch, lr=0.0)[1].tolist() == pytest.approx(error, rel=1e-4, abs=1e-6)
     meter = learner.read_meter()
     assert meter.loss == pytest.approx(expected, rel=1e-5)
     act = batch.act.numpy()

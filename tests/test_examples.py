@@ -35,3 +35,32 @@ def test_stable_baselines(tmp_path):
 def test_torchrl():
     pytest.importorskip("torchrl", reason=WHERE)
     assert "6,400 steps" in run("torchrl_dqn.py", "--steps", "6_400")
+
+
+PROGRAM = """
+import sys
+sys.path.insert(0, {tests!r})
+import random
+import numpy as np
+from reference import Game
+FPS = 30
+class GameState:
+    def __init__(self):
+        draws = random.Random(4)
+        self.game = Game(-7, iter(lambda: draws.randrange(8), None))
+    score = property(lambda self: self.game.score)
+    def frame_step(self, actions):
+        assert sum(actions) == 1
+        reward, over, _ = self.game.step(actions[1])
+        return np.repeat(self.game.picture().T[:, :, None] * np.uint8(200), 3, 2), reward or 0.1, over
+"""
+"""A program with the original's interface: the game by tests/reference.py, drawn at full size."""
+
+
+def test_play_original(tmp_path):
+    program = tmp_path / "checkout" / "game"
+    program.mkdir(parents=True)
+    (program / "wrapped_bird.py").write_text(PROGRAM.format(tests=str(Path(__file__).parent)))
+    printed = run("play_original.py", str(tmp_path / "checkout"), "flap7", "--frames", "330")
+    assert "330 frames of wrapped_bird.py: 8 pipes, 0 deaths" in printed
+    assert "the last game stands at 8" in printed

@@ -108,14 +108,13 @@ def test_learning_rate_and_exploration_go_straight_to_their_ends(tmp_path, monke
     monkeypatch.setattr(Learner, "update", lambda s, batch, lr: (rates.append(lr), update(s, batch, lr))[1])
     monkeypatch.setattr(loop, "explore", lambda *args: (explored.append(args[1:]), explore(*args)))
     ends = {"lr": 1e-2, "lr_end": 2e-3, "lr_steps": 200, "eps_start": 0.5, "eps_end": 0.1, "eps_steps": 160}
-    ends["lr_cycle"] = 240
     trained(tmp_path / "a", learn_start=24, seed=3, flap_chance=0.25, clumsy=0.75, missed=0.1, **ends)
     seeds, purposes, rows, shares, *others = zip(*explored, strict=True)
     assert (set(seeds), set(purposes)) == ({3}, {draws.EXPLORE})
     assert [set(other) for other in others] == [{0.25}, {6}, {0.1}]
     assert rows == tuple(range(50))
     assert shares == pytest.approx([0.5 - 0.4 * min(row * 8 / 160, 1) for row in range(50)])
-    assert rates == pytest.approx([1e-2 - 8e-3 * min(row * 8 % 240 / 200, 1) for row in range(3, 50)])
+    assert rates == pytest.approx([1e-2 - 8e-3 * min(row * 8 / 200, 1) for row in range(3, 50)])
 
 
 def test_lines_and_selections_come_at_the_first_row_that_reaches_their_step(tmp_path):

@@ -9,12 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny import metrics, same, tensors, tiny, trained, unclocked
+from tiny import CPU, metrics, same, tensors, tiny, trained, unclocked
 
 import vecflap
 from vecflap import run
 from vecflap.evaluate import Scores, load
-from vecflap.run import Run, View
+from vecflap.folder import settle
+from vecflap.run import Run, View, training_games
 
 
 def test_a_run_leaves_a_complete_folder(tmp_path):
@@ -178,3 +179,13 @@ def test_games_leave_the_number_of_the_learners_threads_alone():
     env = os.environ | {"NUMBA_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", THREADS], env=env, capture_output=True, text=True)
     assert done.stdout.splitlines() == ["1 1", "2 1"], done.stderr
+
+
+def test_games_of_training_draw_scores_of_one_to_three_digits(tmp_path):
+    config = settle(tiny(tmp_path / "a", envs=9, capacity=9_000))
+    shown = training_games(config, CPU).games.score_from
+    assert [len(str(score)) for score in shown] == [1, 2, 3] * 3
+    assert training_games(replace(config, any_score=False), CPU).games.score_from.tolist() == [0] * 9
+    assert training_games(replace(config, rules="flap9"), CPU).games.score_from.tolist() == [-1] * 9
+    mixed = training_games(replace(config, rules="mixed"), CPU).games.score_from
+    assert len(set(mixed.tolist())) > 6, "rules that say so themselves"

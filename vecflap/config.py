@@ -106,8 +106,6 @@ class Config:
     """Learning rate from `lr_steps` on; straight in between."""
     lr_steps: int = 640_000
     """Steps over which the learning rate falls to `lr_end`."""
-    lr_cycle: int = 1_280_000
-    """Steps after which it begins to fall anew; 0: never. A run that is stuck gets out of it so."""
     adam_eps: float = 1e-8
     """Adam's epsilon."""
     clip: float = 10.0
@@ -270,7 +268,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "lr": (0.0, 1.0),
     "lr_end": (0.0, 1.0),
     "lr_steps": (1, 10**15),
-    "lr_cycle": (0, 10**15),
     "adam_eps": (0.0, 1.0),
     "clip": (0.0, 1e9),
     "priority": (0.0, 1.0),
@@ -330,7 +327,6 @@ PRESETS = {
         capacity=50_000,
         lr=2e-4,
         lr_end=2e-4,
-        lr_cycle=0,
         clip=0.0,
         target_every=100,
         eps_start=0.0,

@@ -292,12 +292,12 @@ class Learner:
         """
         return self._act(obs, forced)
 
-    def update(self, batch: Batch, lr: float) -> Tensor:
-        """One step of Adam on a batch; then the target network follows, if softly. Returns float32 [B]: what
-        the Q values were wrong by."""
+    def update(self, batch: Batch, lr: float) -> tuple[Tensor, Tensor]:
+        """One step of Adam on a batch; then the target network follows, if softly. Returns the batch's places
+        in the replay, and float32 [B], what the Q values there were wrong by."""
         self.set_rate(lr)
         self.updates += 1
-        return self._learn(*batch)
+        return batch.place, self._learn(*batch)
 
     def set_rate(self, lr: float) -> None:
         """Set the learning rate, where the device reads it."""

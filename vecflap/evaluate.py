@@ -40,7 +40,7 @@ DIGITS = ((0, 9), (10, 99), (100, 999))
 
 
 def games_of(config: Config, envs: int, seed: int, rules: Any = None, **options: Any) -> VecFlap:
-    """The games that a config says, disturbances included. rules: others. options: further ones of VecFlap."""
+    """The games that a config says, disturbances included. rules: others. options: more of VecFlap's."""
     disturb = Disturb(config.sticky, config.latency, config.flip)
     return VecFlap(envs, rules or rules_of(config), seed, skip=config.skip, disturb=disturb, **options)
 

@@ -48,9 +48,10 @@ class Lessons:
         """uint8 [N]: steps since the games began, wherever they did; cut."""
         return self.played.clamp(max=OLDEST_AGE).byte()
 
-    def note(self) -> None:
-        """Before a step: remember where the games stand."""
+    def note(self) -> Tensor:
+        """Before a step: remember where the games stand. Returns their ages."""
         self.past.index_copy_(0, self.row[None] % FARTHEST, self._state[None])
+        return self.age
 
     def begin(self) -> Tensor:
         """After a step: begin games. Returns uint8 [N], how those of the step ended: `term`, with CUT."""

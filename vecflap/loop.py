@@ -22,8 +22,7 @@ def train(config: Config, view: View | None = None) -> Outcome:
     """
     run = Run(config, view or View())
     with interrupts() as interrupted, run.shown():
-        config, sim, replay = run.config, run.sim, run.replay
-        learner, lessons = run.learner, run.lessons
+        config, sim, lessons, replay, learner = run.config, run.sim, run.lessons, run.replay, run.learner
         whole = DeviceRow(run) if run.config.sim == "cuda" else None
         forced = torch.empty(config.envs, dtype=torch.uint8, pin_memory=run.device.type == "cuda")
         acted = torch.cuda.Event() if run.device.type == "cuda" else None
@@ -32,8 +31,7 @@ def train(config: Config, view: View | None = None) -> Outcome:
                 whole.play()
             else:
                 # What the games show goes to the replay; the network chooses, while a few act at random.
-                replay.open(sim.frame, lessons.age)
-                lessons.note()
+                replay.open(sim.frame, lessons.note())
                 explore(forced.numpy(), config.seed, draws.EXPLORE, replay.row, *run.exploration)
                 choice = learner.act(replay.latest(), forced.to(run.device, non_blocking=True))
                 sim.act.copy_(choice.act, non_blocking=True)
@@ -42,8 +40,7 @@ def train(config: Config, view: View | None = None) -> Outcome:
                 # All the learner's work is queued before the only wait: it goes on while the games play.
                 replay.rate(choice.value, choice.taken)
                 for _ in range(run.updates_due):
-                    batch = replay.sample(config.batch)
-                    replay.renew(batch.place, learner.update(batch, run.lr))
+                    replay.renew(*learner.update(replay.sample(config.batch), run.lr))
                 if run.due(config.target_every):
                     learner.follow(1.0)
                 if acted:

@@ -51,8 +51,7 @@ class DeviceRow:
         """The loop's row, as the device does it, by its own counters."""
         sim, replay, learner, config = self.run.sim, self.run.replay, self.run.learner, self.run.config
         lessons = self.run.lessons
-        replay.open_there(sim.frame, lessons.age)
-        lessons.note()
+        replay.open_there(sim.frame, lessons.note())
         with torch.no_grad():
             forced = explore_there(config, replay.row_there, self._game, self._eps)
             choice = learner.decide(replay.latest_there(), forced)

@@ -196,7 +196,7 @@ class Run:
     @property
     def eps(self) -> float:
         """Share of random actions."""
-        return self._between(self.config.eps_start, self.config.eps_end, self.step / self.config.eps_steps)
+        return self._between(self.config.eps_start, self.config.eps_end, self.config.eps_steps)
 
     @property
     def exploration(self) -> tuple[float, float, int, float]:
@@ -206,12 +206,10 @@ class Run:
     @property
     def lr(self) -> float:
         """Learning rate."""
-        config = self.config
-        step = self.step % config.lr_cycle if config.lr_cycle else self.step
-        return self._between(config.lr, config.lr_end, step / config.lr_steps)
+        return self._between(self.config.lr, self.config.lr_end, self.config.lr_steps)
 
-    def _between(self, start: float, end: float, way: float) -> float:
-        return start + (end - start) * min(way, 1.0)
+    def _between(self, start: float, end: float, steps: int) -> float:
+        return start + (end - start) * min(self.step / steps, 1.0)
 
     @property
     def updates_due(self) -> int:
