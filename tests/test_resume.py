@@ -24,6 +24,7 @@ LONG = {
     "eps_start": 1.0,
     "eps_end": 0.1,
     "eps_steps": 4_000,
+    "flap_chance": 0.1,
 }
 LONG |= {"log_every": 500, "eval_every": 1_000, "save_every": 1_000, "until": "steps"}
 
