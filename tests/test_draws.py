@@ -75,9 +75,9 @@ def test_keys_broadcast_together():
 def test_purposes_are_never_renumbered_and_give_different_streams():
     purposes = {name: number for name, number in vars(draws).items() if name.isupper() and 0 < number < 100}
     names = "GAPS_TRAIN, GAPS_SELECT, GAPS_EXAM, EXPLORE, EXPLORE_EXAM, SAMPLE, WEIGHTS, RECORD"
-    names += ", STICKY, FLIP"
+    names += ", STICKY, FLIP, PRACTICE"
     assert ", ".join(sorted(purposes, key=purposes.get)) == names
-    assert sorted(purposes.values()) == list(range(1, 11))
+    assert sorted(purposes.values()) == list(range(1, 12))
     numbers = np.array(list(purposes.values()))[:, None]
     places = draws.below(draws.draw(np.zeros(1, np.int64), numbers, 0, np.arange(4000), 0), 8)
     for p in range(len(places)):  # two streams agree in one place of eight, as chance has it: 500 +- 21

@@ -48,7 +48,7 @@ class Erratic(nn.Module):
 
 
 def policy(network: nn.Module) -> Policy:
-    return Policy(network.eval(), Config())
+    return Policy(network.eval(), Config(flap_margin=0.0))
 
 
 def played_out(
@@ -150,6 +150,7 @@ def test_scores_in_numbers():
         "min": 0,
         "max": 5,
         "survived": 0.5,
+        "lost_at_most": 0.90239,
     }
 
 
@@ -190,7 +191,7 @@ def test_an_exam_tells_what_it_is_of(folder):
 
 
 def test_an_exam_plays_the_games_of_its_seed_by_its_rules(monkeypatch):
-    bird = Policy(Erratic().eval(), Config(rules="flap9", gap=100))
+    bird = Policy(Erratic().eval(), Config(rules="flap9", gap=100, flap_margin=0.0))
     monkeypatch.setattr("vecflap.evaluate.load", lambda *_: bird)
     monkeypatch.setattr("vecflap.evaluate.best_of", lambda path: path)
     for seed, rules, gap in ((0, None, 230), (3, "flap7", 230), (0, None, 0)):
