@@ -87,10 +87,12 @@ def test_without_a_terminal_the_window_is_offered(run):
         watch.watch(run)
 
 
-def test_without_a_run_training_is_offered(tmp_path, monkeypatch):
+def test_without_a_run_the_bird_of_the_package_plays(tmp_path, monkeypatch, run):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="vecflap train"):
-        watch.watch()
+    assert watch.newest_run() == Path("flap7")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine").symlink_to(run)
+    assert watch.newest_run() == Path("runs/mine")
 
 
 def test_the_terminal_shows_what_the_network_sees(run, monkeypatch, capsys):
