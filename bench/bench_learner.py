@@ -43,5 +43,5 @@ def test_act(benchmark, items, precision):
     obs, forced = states(64), torch.full((64,), GREEDY, dtype=torch.uint8)
     benchmark.group = "act 64"
     items(64, "state", alternative=precision == "float32")
-    act = benchmark.pedantic(learner.act, args=(obs, forced), warmup_rounds=3, rounds=100)
-    assert act.shape == (64,)
+    choice = benchmark.pedantic(learner.act, args=(obs, forced), warmup_rounds=3, rounds=100)
+    assert choice.act.shape == (64,)
