@@ -114,7 +114,7 @@ def shaken(network: Article) -> Article:
 def test_on_a_cpu_the_article_networks_table_is_its_first_block(threads, training, monkeypatch):
     """Outputs, gradients and statistics, beside torch's own layers in float64; again with other weights."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    torch.manual_seed(1)  # with some weights two of four places are equal but for float32's rounding
+    torch.manual_seed(5)  # with some weights two of four places are equal but for float32's rounding
     network, obs = shaken(Article()).train(training), frames(7, 4)
     obs[2], obs[3] = obs[2] & 0xFF00, -1  # like a game's pictures, where most places are as their neighbours
     for _ in range(2):
