@@ -8,7 +8,7 @@ import torch
 from tiny import metrics, tensors, trained
 
 from vecflap.graphs import WARM_UP, Captured
-from vecflap.replay import Replay
+from vecflap.replay import STRAYED, Replay
 from vecflap.run import Outcome, Run, View
 
 CUDA = torch.device("cuda")
@@ -74,8 +74,10 @@ def test_training_with_graphs_is_training_without(tmp_path, monkeypatch, network
     ours, theirs, begin = (tensors(tmp_path / name) for name in ("ours", "theirs", "begin"))
     assert torch.equal(ours["updates"], theirs["updates"])
     for name, weights in theirs.items():
-        if name.startswith(("replay.", "sim.")):
+        if name in ("replay.frame", "replay.age", "replay.rew", "replay.term", "sim.games"):
             assert torch.equal(weights, ours[name]), name
+        if name == "replay.act":  # which of them are the network's own choice too hangs on its weights
+            assert torch.equal(weights % STRAYED, ours[name] % STRAYED)
         if name.startswith(("online.", "target.")) and weights.is_floating_point():
             if network == "article" and "bias" in name and "head" not in name:
                 continue  # the true gradient of a bias before batch norm is 0: rounding moves it
@@ -131,6 +133,6 @@ def test_a_ring_of_16_million_steps_is_resident():
     if torch.cuda.mem_get_info()[0] < 12 * 2**30:
         pytest.skip("needs 12 GiB")
     replay = Replay(2048, 8192, device="cuda")
-    assert replay.nbytes == 516 * 2**24
+    assert replay.nbytes == 520 * 2**24
     with pytest.raises(ValueError, match="does not fit into cuda's free memory"):
         Replay(2**20, 8192, device="cuda")

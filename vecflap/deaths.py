@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vecflap import planner
-from vecflap.physics import AGE, BIRD_Y, GAP, GAP_Y, GROUND_Y, SCORE
+from vecflap.physics import AGE, BIRD_Y, GAP, GAP_Y, GROUND_Y, NUMBERS, SCORE
 from vecflap.picture import paint
+from vecflap.shapes import BIRD_HEIGHT
 
 FRAMES = 60
 """Frames kept of a death."""
@@ -37,9 +38,9 @@ class Death(NamedTuple):
     def hit(self) -> str:
         """What the bird flew into."""
         y, top, gap = (int(self.games[-1, number]) for number in (BIRD_Y, GAP_Y, GAP))
-        if y + 24 >= GROUND_Y:
+        if y + BIRD_HEIGHT >= GROUND_Y:
             return "ground"
-        return "upper pipe" if y + 12 < top + gap // 2 else "lower pipe"
+        return "upper pipe" if y + BIRD_HEIGHT // 2 < top + gap // 2 else "lower pipe"
 
     def verdict(self) -> int | None:
         """The frame of 0..F-1 that the bird was lost by: the last one from which a planner still lives.
@@ -65,7 +66,7 @@ class Witness:
 
     def __init__(self, games: int) -> None:
         self._row = 0
-        self._games = np.zeros((FRAMES, games, 16), np.int32)
+        self._games = np.zeros((FRAMES, games, NUMBERS), np.int32)
         self._q = np.zeros((FRAMES, games, 2), np.float32)
         self._act = np.zeros((FRAMES, games), np.uint8)
         self.deaths: list[Death] = []

@@ -57,8 +57,9 @@ class Lessons:
         """After a step: begin games. Returns uint8 [N], how those of the step ended: `term`, with CUT."""
         config, sim, game = self.config, self.sim, self._game
         crashed = sim.term == 1
-        back = NEAREST + draws.below(self._draw(0), FARTHEST - NEAREST + 1)
-        self._remember(crashed, back)
+        on_gpu = crashed.device.type == "cuda"  # which is not asked, but always told
+        if on_gpu or crashed.any():
+            self._remember(crashed)
         self.played += 1
         short = (game < config.short_games) & (sim.score >= config.short_pipes) & ~crashed
         over = crashed | (self.played >= LENGTH)
@@ -66,7 +67,7 @@ class Lessons:
         self.failing += FOLLOWED * ((practises & crashed).sum() - practises.sum() * self.failing)
         ended = short | practises
         self.played.masked_fill_(crashed | ended, 0)
-        if ended.device.type == "cuda" or ended.any():
+        if on_gpu or ended.any():
             picked = draws.below(self._draw(1), self.count.clamp(1, SCENES))
             self._state.copy_(torch.where(practises, self.scenes[picked].T, self._state))
             sim.restart(short)
@@ -79,8 +80,9 @@ class Lessons:
         seed = torch.full_like(self._game, self.config.seed)
         return draws.draw(seed, draws.PRACTICE, self._game, self.row, number)
 
-    def _remember(self, crashed: Tensor, back: Tensor) -> None:
-        """Make scenes of where games stood so many steps, int64 [N], before their crash."""
+    def _remember(self, crashed: Tensor) -> None:
+        """Make scenes of where games stood some steps before their crash."""
+        back = NEAREST + draws.below(self._draw(0), FARTHEST - NEAREST + 1)
         known = crashed & self._teaches & (self.played + 1 >= back)
         known &= ~self._practises | (self.failing < FAILING)
         number = (self.count + known.cumsum(0) - 1) % SCENES

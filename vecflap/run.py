@@ -239,7 +239,8 @@ class Run:
         progress.next_selection = self.step + games * scores.rows // REST
         passed = scores.deaths <= goal.deaths * games
         if passed and goal.again:
-            again = self._judge(network, goal.again * games, FEW, config.seed + self.step)
+            seed = (config.seed + self.step) % 2**63
+            again = self._judge(network, goal.again * games, FEW, seed)
             passed, scores = again.deaths == 0, scores.and_also(again)
         if passed:
             progress.reached = config.until
