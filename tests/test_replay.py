@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ledger import REWARDS, Ledger, both, crashing, fed, played, random_crashes
 
 from vecflap import draws
-from vecflap.priorities import UNIT, priority
+from vecflap.priorities import UNIT, Priorities, priority
 from vecflap.replay import CUT, Batch, Replay
 
 
@@ -189,6 +189,15 @@ def test_priorities_are_powers_of_errors():
     assert priority(errors, 0.5).tolist() == [6553, UNIT, UNIT, 2 * UNIT, 2**30]
     assert priority(errors, 0.0).tolist() == [UNIT] * 5
     assert priority(errors[:1], 9.0).tolist() == [1], "never 0: that would not be sampled again"
+
+
+def test_every_place_is_picked_by_as_many_numbers_as_its_priority_says():
+    each = torch.tensor([[0, 3, 0], [0, 0, 0], [1, 0, 2], [5, 1, 0]], dtype=torch.int32)
+    priorities = Priorities(4, 3, torch.device("cpu"))
+    priorities.fill(each)
+    picked = priorities.pick(torch.arange(12))
+    assert torch.bincount(picked, minlength=12).tolist() == each.view(-1).tolist()
+    assert priorities.pick(torch.arange(-(2**63), -(2**63) + 12)).tolist() == picked.tolist()
 
 
 def test_what_came_of_a_state_is_what_the_twin_counts():
