@@ -31,7 +31,7 @@ def file(tmp_path) -> Path:
 def test_what_was_saved_is_loaded(file):
     tensors, header = load_checkpoint(file)
     assert same(tensors, TENSORS)
-    assert header == {"config": {"x": [1, None]}, "format": 6, "rules_version": 1}
+    assert header == {"config": {"x": [1, None]}, "format": 7, "rules_version": 1}
     assert same(load_checkpoint(file, "online.")[0], {"a": TENSORS["online.a"], "b": TENSORS["online.b"]})
 
 
@@ -79,7 +79,7 @@ def test_the_data_is_on_the_disk_before_the_name_is(file, monkeypatch):
 
 
 TENSORS_C = {name: t.contiguous() for name, t in TENSORS.items()}
-GOOD = {"config": {}, "format": 6, "rules_version": 1}
+GOOD = {"config": {}, "format": 7, "rules_version": 1}
 UNFIT = {
     "empty": (b"", "damaged"),
     "no header": (b"\x00" * 8, "damaged"),
@@ -93,7 +93,7 @@ UNFIT = {
     "not JSON": (safetensors.torch.save(TENSORS_C, metadata={"vecflap": "{"}), "damaged"),
     "older rules": (b"rules_version 0", "written with rules_version 0, this vecflap has 1: train anew"),
     "newer rules": (b"rules_version 2", "written with rules_version 2, this vecflap has 1"),
-    "another format": (b"format 2", "written with format 2, this vecflap has 6"),
+    "another format": (b"format 2", "written with format 2, this vecflap has 7"),
     "no version": (b"rules_version null", "written with rules_version None"),
 }
 
@@ -161,7 +161,7 @@ def test_a_run_is_played_by_its_best_policy_or_else_its_last(tmp_path):
     assert same(vecflap.load(str(folder)).network.state_dict(), weights)
     (folder / "best.safetensors").unlink()
     assert best_of(folder) == folder / "last.safetensors"
-    last = load_checkpoint(folder / "last.safetensors", "target.")[0]
+    last = load_checkpoint(folder / "last.safetensors", "average.")[0]
     assert same(vecflap.load(folder).network.state_dict(), last)
     assert best_of(folder / "last.safetensors") == folder / "last.safetensors"
 

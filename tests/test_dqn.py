@@ -122,10 +122,30 @@ def test_the_target_network_follows_with_all_it_has(config, rate):
     assert not any(torch.equal(online[name], target[name]) for name in online)
     learner.follow(rate)
     for name, followed in learner.target.state_dict().items():
-        share = rate if followed.is_floating_point() else 1
-        torch.testing.assert_close(followed, target[name] + share * (online[name] - target[name]))
+        if not followed.is_floating_point():
+            continue  # a norm's count of batches, of which nothing depends
+        torch.testing.assert_close(followed, target[name] + rate * (online[name] - target[name]))
         assert rate < 1 or torch.equal(followed, online[name]), name
     assert same(learner.online.state_dict(), online)
+
+
+@pytest.mark.parametrize("config", [EXACT, ARTICLE])
+def test_the_average_is_over_the_last_part_of_all_updates(config):
+    learner, expected = Learner(replace(config, average=2.5), CPU), {}
+    for update in range(1, 9):
+        learner.update(make_batch(8), lr=0.01)
+        for name, online in learner.online.state_dict().items():
+            old = expected.get(name, online.clone().zero_())
+            expected[name] = old + min(1.0, 2.5 / update) * (online - old)
+    for name, average in learner.average.state_dict().items():
+        if average.is_floating_point():
+            torch.testing.assert_close(average, expected[name])
+    assert not torch.equal(learner.average.head.weight, learner.online.head.weight)
+    again = Learner(replace(config, average=2.5), CPU)
+    again.load_state_dict(deepcopy(learner.state_dict()))
+    for either in (learner, again):
+        either.update(make_batch(8), lr=0.01)
+    assert same(learner.average.state_dict(), again.average.state_dict()), "it goes on where it was"
 
 
 @pytest.mark.parametrize(("every", "rate", "moves"), [(0, 0.5, True), (0, 0.0, False), (100, 0.5, False)])

@@ -77,21 +77,50 @@ def test_what_is_shown_is_where_they_stand():
         assert ages.max() <= max(LENGTH, 255)
 
 
-def test_practice_makes_scenes_while_most_of_it_succeeds():
+def learned(won: int, lost: int) -> float:
+    """p (1 - p) of a scene, where a win and a loss are added to those that were."""
+    return (won + 1) * (lost + 1) / (won + lost + 2) ** 2
+
+
+def test_what_came_of_practice_is_counted_by_scene(monkeypatch):
+    """And a new scene takes the place of one from which little is learned."""
+    monkeypatch.setattr(lessons, "SCENES", 32)
+    monkeypatch.setattr(lessons, "LENGTH", 15)  # so that random birds win too
     config = Config(envs=GAMES, capacity=GAMES * 100, clumsy=0.0, short=0.0, practice=0.9)
-    share, made, kinds = 0.0, 0, {True: 0, False: 0}
-    for sim, taught, *_, ended in played(2_000, config):
-        few = share < lessons.FAILING  # before the row
-        practised = ended[4:] if int(taught.count) else torch.zeros(0)
-        died, over = int((practised == 1).sum()), int((practised > 0).sum())
-        share += lessons.FOLLOWED * (died - over * share)
-        assert float(taught.failing) == pytest.approx(share, abs=1e-5)
-        natural, others = int(sim.term[:4].sum()), int(sim.term[4:].sum())
-        new, made = int(taught.count) - made, int(taught.count)
-        assert new <= natural + few * others
-        kinds[few] += new
-    assert kinds[True] > 40
-    assert kinds[False] > 20
+    ends, practises, count, replaced = [[0, 0] for _ in range(32)], [None] * GAMES, 0, 0
+    for sim, taught, *_, ended in played(1_500, config):
+        for game in range(4, GAMES):
+            if ended[game] and practises[game] is not None:
+                ends[practises[game]][int(ended[game] == 1)] += 1
+        new, count = int(taught.count) - count, int(taught.count)
+        order = sorted(range(32), key=lambda i: i < count - new and learned(*ends[i]))
+        for slot in order[:new]:
+            replaced += count > 32
+            ends[slot] = [0, 0]
+            practises = [None if practised == slot else practised for practised in practises]
+        assert taught.ends[:, :32].T.tolist() == ends
+        for game in range(4, GAMES):
+            if ended[game] and int(taught.count):
+                practises[game] = int(taught.scene[game])
+                assert torch.equal(torch.from_numpy(sim.state[:, game].copy()), taught.scenes[practises[game]])
+    assert replaced > 100
+    assert sum(won for won, _ in ends) > 5
+
+
+def test_scenes_are_practised_by_how_much_is_learned_from_them():
+    games = 20_000
+    config = Config(envs=games, capacity=games * 100, practice=1.0)
+    taught = Lessons(config, VecFlap(games, "flap7", seed=3, threads=1))
+    generator = torch.Generator().manual_seed(5)
+    taught.ends[:, :] = torch.randint(0, 30, taught.ends.shape, generator=generator)
+    taught.ends[:, :256] = torch.tensor([[9], [0]])  # never lost: there is less to learn
+    taught.count.fill_(500)
+    expected = np.array([learned(*taught.ends[:, i].tolist()) for i in range(500)])
+    expected *= games / expected.sum()
+    times = np.bincount(taught._choose().numpy(), minlength=lessons.SCENES)
+    assert not times[500:].any()
+    assert (((times[:500] - expected) ** 2 / expected).sum()) < 500 + 5 * 1_000**0.5, "chi squared"
+    assert times[:256].sum() < times[256:500].sum() / 2
 
 
 @pytest.mark.parametrize("share", ["short", "practice"])

@@ -86,7 +86,7 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit(whole, tmp_path):
     assert_alike(outcome.folder, whole)
     values = metrics(whole)
     assert len(values) == 8 + 4
-    assert values[-1]["loss"] > 0
+    assert [line["loss"] > 0 for line in values if "loss" in line][-1]
     assert any(line["score"] for line in values if "score" in line), "a bird passed a pipe"
     begun = vecflap.dqn.make_network(vecflap.load_config(whole), torch.device("cpu")).state_dict()
     assert not any(torch.equal(begun[name], t) for name, t in tensors(whole, "online.").items())
@@ -111,7 +111,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(whole, tmp_path):
     assert_alike(outcome.folder, whole)
     seconds = [line["seconds"] for line in metrics(outcome.folder)]
     assert seconds == sorted(seconds)
-    assert outcome.seconds >= seconds[-1]
+    assert outcome.seconds >= seconds[-1] - 0.01
 
 
 def test_a_second_interrupt_does_not_wait():

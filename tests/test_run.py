@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from tiny import CPU, metrics, same, tensors, tiny, trained, unclocked
 
 import vecflap
-from vecflap import run
+from vecflap import selection
 from vecflap.evaluate import Scores, load
 from vecflap.folder import settle
 from vecflap.run import Run, View, training_games
@@ -32,7 +33,7 @@ def test_a_run_leaves_a_complete_folder(tmp_path):
     assert saved.precision in ("float32", "bfloat16")
     assert saved.out == config.out
     policy = vecflap.load(outcome.folder)
-    assert same(policy.network.state_dict(), tensors(outcome.folder, "target.", "best"))
+    assert same(policy.network.state_dict(), tensors(outcome.folder, "average.", "best"))
     assert policy.act(torch.zeros(3, 4, 64, dtype=torch.int64)).tolist() in ([0, 0, 0], [1, 1, 1])
 
 
@@ -52,9 +53,9 @@ def test_without_out_runs_are_numbered(tmp_path, monkeypatch):
 def test_init_begins_with_the_given_weights_and_nothing_else(tmp_path):
     first = trained(tmp_path / "a")
     for name, given in (("b", first.folder), ("c", first.folder / "last.safetensors")):
-        weights = tensors(first.folder, "target.", "best" if name == "b" else "last")
+        weights = tensors(first.folder, "average.", "best" if name == "b" else "last")
         trained(tmp_path / name, steps=8, seed=5, init=given)
-        for network in ("online.", "target."):
+        for network in ("online.", "target.", "average."):
             assert same(tensors(tmp_path / name, network), weights), network
         assert not tensors(tmp_path / name, "adam.")
         assert int(tensors(tmp_path / name)["updates"]) == 0
@@ -77,81 +78,111 @@ def test_a_run_stops_when_its_time_is_up(tmp_path):
 
 
 class Judge:
-    """Stands in for evaluate: tells how many birds of each selection die, in how many pipes and rows."""
+    """Stands in for evaluate.match: tells how many birds of each selection die, in how many pipes and rows."""
 
     def __init__(self, *deaths: int, pipes: int = 60, rows: int = 1) -> None:
         self.deaths, self.pipes, self.rows, self.asked = list(deaths), pipes, rows, []
 
-    def __call__(self, policy, rules, games, limit, *, seed, purpose, most_deaths) -> Scores:
+    def __call__(self, policy, rules, games, limit, *, seed, purpose, most_deaths):
         self.asked.append((games, limit, seed, purpose, most_deaths))
         deaths = self.deaths.pop(0)
+        for _ in range(self.rows):
+            yield
         return Scores(np.full(games, self.pipes // games), limit, deaths, self.rows)
 
 
+def selections(folder) -> list[dict]:
+    """The lines of metrics that are about selections."""
+    return [line for line in metrics(folder) if "deaths" in line]
+
+
 @pytest.mark.parametrize(
-    ("until", "asked"),
-    [("good", (60, 2, 0, 2, 6)), ("mastered", (60, 10, 0, 2, 2))],
+    ("until", "pipes", "most"), [("good", 2, 6), ("solved", 2, 2), ("mastered", 10, 2)]
 )
-def test_a_run_ends_once_few_enough_birds_die(tmp_path, monkeypatch, until, asked):
+def test_a_run_ends_once_few_enough_birds_die(tmp_path, monkeypatch, until, pipes, most):
     allowed = 6 if until == "good" else 0
     judge = Judge(20, allowed + 1, allowed)
-    monkeypatch.setattr(run, "evaluate", judge)
-    outcome = trained(tmp_path / "a", steps=10**9, until=until, eval_games=60)
-    assert (outcome.reason, outcome.steps) == (until, 600)
-    assert judge.asked == [asked] * 3
+    monkeypatch.setattr(selection, "match", judge)
+    seed = 2**63 - 500
+    outcome = trained(tmp_path / "a", steps=10**9, until=until, eval_games=60, seed=seed)
+    assert (outcome.reason, outcome.steps) == (until, 800)
+    seeds = seed + 200, seed + 400, 100  # other games every time; seeds are below 2**63
+    assert judge.asked == [(60, pipes, seed, 2, most) for seed in seeds]
     assert (outcome.best, outcome.best_deaths, outcome.best_step) == (60 / max(allowed, 1), allowed, 600)
-    lines = [line for line in metrics(tmp_path / "a") if "deaths" in line]
+    lines = selections(tmp_path / "a")
     assert [line["deaths"] for line in lines] == [20, allowed + 1, allowed]
     assert lines[0]["pipes_per_death"] == 3.0
 
 
-def test_a_run_that_says_solved_has_passed_other_games_too(tmp_path, monkeypatch):
-    judge = Judge(3, 0, 1, 0, 0)  # twice none dies, and once none of the others either
-    monkeypatch.setattr(run, "evaluate", judge)
-    seed = 2**63 - 500
-    outcome = trained(tmp_path / "a", steps=10**9, until="solved", eval_games=60, seed=seed)
-    assert (outcome.reason, outcome.steps) == ("solved", 600)
-    first, again = (60, 2, seed, 2, 2), (180, 2, seed + 400, 2, 2)
-    assert judge.asked == [first, first, again, first, (180, 2, 100, 2, 2)], "seeds are below 2**63"
-    lines = [line for line in metrics(tmp_path / "a") if "deaths" in line]
-    assert [line["deaths"] for line in lines] == [3, 1, 0]
-    assert [line["pipes_per_death"] for line in lines] == [20.0, 60.0, 60.0]
-
-
 def test_a_goal_that_was_reached_is_not_another_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "evaluate", Judge(6, 6, 0, 0))
+    monkeypatch.setattr(selection, "match", Judge(6, 6, 0))
     good = {"steps": 1_000, "eval_games": 60}
-    assert trained(tmp_path / "a", until="good", **good).steps == 200
+    assert trained(tmp_path / "a", until="good", **good).steps == 400
     begun = replace(vecflap.load_config(tmp_path / "a"), resume=True)
-    assert vecflap.train(begun).steps == 200
+    assert vecflap.train(begun).steps == 400
     outcome = vecflap.train(replace(begun, until="solved"))
-    assert (outcome.reason, outcome.steps) == ("solved", 600)
+    assert (outcome.reason, outcome.steps) == ("solved", 1_000)
 
 
-def test_a_long_selection_is_followed_by_a_long_rest(tmp_path, monkeypatch):
-    judge = Judge(9, 9, 9, rows=100)
-    monkeypatch.setattr(run, "evaluate", judge)
-    trained(tmp_path / "a", steps=1_500, eval_games=50)
-    selections = [line["step"] for line in metrics(tmp_path / "a") if "deaths" in line]
-    assert selections == [200, 800, 1_400], "5,000 steps of play: no other one for 500"
+def test_a_verdict_comes_after_as_many_rows_as_the_games_took(tmp_path, monkeypatch):
+    monkeypatch.setattr(selection, "match", Judge(9, 9, 9, rows=50))
+    trained(tmp_path / "a", steps=1_500, eval_games=50)  # 21 rows for each 200 steps
+    lines = selections(tmp_path / "a")
+    assert [(line["judged"], line["step"]) for line in lines] == [(200, 800), (800, 1_400), (1_400, 1_504)]
+
+
+def test_a_selection_under_way_is_played_to_its_end_when_the_steps_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(selection, "match", Judge(9, 0, rows=50))
+    outcome = trained(tmp_path / "a", steps=1_000, eval_games=50)
+    lines = selections(tmp_path / "a")
+    assert [(line["judged"], line["step"]) for line in lines] == [(200, 800), (800, 1_000)]
+    assert (outcome.reason, outcome.steps, outcome.best_step) == ("solved", 1_000, 800)
+
+
+def test_training_goes_on_beside_a_selection(tmp_path, monkeypatch):
+    waited = threading.Event()
+
+    def match(*args, **options):
+        yield
+        assert waited.wait(20), "training did not go on"
+        return Scores(np.zeros(300), 2, 5, 2)
+
+    class Waits(View):
+        def tick(self, run: Run) -> None:
+            if run.step == 208 and run.progress.judged_step:
+                waited.set()
+
+    monkeypatch.setattr(selection, "match", match)
+    trained(tmp_path / "a", Waits(), steps=400, eval_games=300)
+    assert selections(tmp_path / "a")[0]["deaths"] == 5
+
+
+def test_what_goes_wrong_in_a_selection_ends_the_run(tmp_path, monkeypatch):
+    def match(*args, **options):
+        raise ZeroDivisionError
+        yield
+
+    monkeypatch.setattr(selection, "match", match)
+    with pytest.raises(ZeroDivisionError):
+        trained(tmp_path / "a", steps=1_000)
 
 
 def test_until_steps_goes_on_with_a_good_bird(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "evaluate", Judge(0, 0))
+    monkeypatch.setattr(selection, "match", Judge(0, 0))
     outcome = trained(tmp_path / "a", until="steps")
     assert (outcome.reason, outcome.steps, outcome.best) == ("steps", 400, 60.0)
 
 
-@pytest.mark.parametrize(("every", "kept"), [(0, "target"), (16, "online")])
-def test_the_best_policy_is_kept(tmp_path, monkeypatch, every, kept):
-    monkeypatch.setattr(run, "evaluate", Judge(4, 2, 2, 3, 4))
+@pytest.mark.parametrize(("average", "kept"), [(4.0, "average"), (0.0, "online")])
+def test_the_best_policy_is_kept(tmp_path, monkeypatch, average, kept):
+    monkeypatch.setattr(selection, "match", Judge(4, 2, 2, 3, 4))
     seen = {}
 
     class Keeper(View):
         def tick(self, run: Run) -> None:
             seen[run.step] = {name: t.clone() for name, t in getattr(run.learner, kept).state_dict().items()}
 
-    outcome = trained(tmp_path / "a", Keeper(), steps=1_000, target_every=every)
+    outcome = trained(tmp_path / "a", Keeper(), steps=1_000, average=average)
     assert (outcome.best, outcome.best_step) == (30.0, 600), "of two as good, the later"
     assert same(load(outcome.folder).network.state_dict(), seen[600])
     assert not same(seen[400], seen[600])

@@ -58,8 +58,8 @@ class Config:
     """Stop after this many steps, a step being one frame of one game, or --skip of them. Schedules do not
     depend on it."""
     until: Literal["good", "solved", "mastered", "steps"] = "solved"
-    """Stop as soon as so many games of a selection pass its limit of pipes: good: 90 of 100; solved: all, and
-    all of 300 others; mastered: all, five times as many pipes. steps: go on to the end."""
+    """Stop as soon as so many games of a selection pass its limit of pipes: good: 90 %; solved: all;
+    mastered: all, five times as many pipes. steps: go on to the end."""
     time_limit: float = 0.0
     """Stop after this many seconds; 0: no limit. Such a run does not repeat exactly."""
 
@@ -119,6 +119,9 @@ class Config:
     """Copy the target network every so many steps; 0: let it follow softly, see `target_rate`."""
     target_rate: float = 0.005
     """Share by which the target network moves to the online one at each update, where `target_every` is 0."""
+    average: float = 4.0
+    """The network that is judged and kept is an average over about the last update in so many of all; 0: the
+    online one."""
 
     # Exploration
     eps_start: float = 0.1
@@ -145,9 +148,10 @@ class Config:
 
     # Choosing the best
     eval_every: int = 128_000
-    """Steps between two selections, or more where they play long: greedy play of games that are neither
-    training's nor the exam's. Too many deaths end one early."""
-    eval_games: int = 100
+    """Steps from a selection's begin to the next one's, or twice, three times as many where it plays long:
+    greedy play of games that are neither training's nor the exam's, beside training. Too many deaths end one
+    early."""
+    eval_games: int = 400
     """Games of a selection."""
     eval_pipes: int = 200
     """Pipes at which a game of a selection ends."""
@@ -274,6 +278,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "correction": (0.0, 1.0),
     "target_every": (0, 10**15),
     "target_rate": (0.0, 1.0),
+    "average": (0.0, 1e9),
     "eps_start": (0.0, 1.0),
     "eps_end": (0.0, 1.0),
     "eps_steps": (1, 10**15),
@@ -329,10 +334,12 @@ PRESETS = {
         lr_end=2e-4,
         clip=0.0,
         target_every=100,
+        average=0.0,
         eps_start=0.0,
         eps_end=0.0,
         steps=200_000,
         eval_every=5_000,
+        eval_games=50,
         log_every=1_000,
         save_every=5_000,
     ),

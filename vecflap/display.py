@@ -58,7 +58,7 @@ class Display(View):
     def line(self, values: dict[str, Any]) -> None:
         if "deaths" in values:
             self.selection = deaths_text(values["pipes_per_death"], values["deaths"])
-            text = f"step {values['step']:>9,}  greedy, {self.selection}"
+            text = f"step {values['judged']:>9,}  greedy, {self.selection}"
         else:
             self.latest = values
             text = metrics_text(values)
@@ -103,7 +103,7 @@ def start_line(run: Run) -> str:
     threads = f"{c.threads} thread" + "s" * (c.threads > 1)
     return (
         f"{c.rules}, {c.envs} games, {c.network} network, seed {c.seed}, in {run.folder}: "
-        f"memory {mib(replay)} replay and {mib(4 * weights)} learner; "
+        f"memory {mib(replay)} replay and {mib(5 * weights)} learner; "
         f"{c.batch / c.steps_per_update:g} samples a step; {c.device}, {threads}, {c.precision}; "
         f"about {rate:,.0f} steps/s here: {c.steps:,} steps take about {time_left}, and the selections"
     )

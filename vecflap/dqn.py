@@ -260,21 +260,23 @@ class Meter(NamedTuple):
 
 
 class Learner:
-    """A DQN: an online network that acts and learns, a target network that follows it."""
+    """A DQN: an online network that acts and learns, a target network that follows it, and the average of
+    both's kind that is judged and kept: steadier than any of those it averages."""
 
     def __init__(self, config: Config, device: torch.device) -> None:
         self.config, self.device = config, device
         self.online = make_network(config, device)
         self.target = make_network(config, device).requires_grad_(False)
-        self.kept = "online" if config.target_every else "target"
-        """The network to judge and to keep. A target network that follows softly is an average of the latest
-        online ones, and the steadier player."""
+        self.average = make_network(config, device).requires_grad_(False)
+        self.kept = "average" if config.average else "online"
+        """The network to judge and to keep."""
         on_cuda = device.type == "cuda"  # where the rate is a tensor, so that a graph can be told another one
         rate = torch.tensor(config.lr, device=device) if on_cuda else config.lr
         self.optimiser = torch.optim.Adam(
             self.online.parameters(), lr=rate, eps=config.adam_eps, fused=True, capturable=on_cuda
         )
         self.updates = 0
+        self._updates_there = torch.zeros((), device=device)  # the same, for what is queued once and replayed
         self.meter = torch.zeros(len(Meter._fields) + 1, dtype=torch.float64, device=device)  # sums, count
         self._act = Captured(self.decide, device, config.graphs)
         self._learn = Captured(self.descend, device, config.graphs)
@@ -283,6 +285,7 @@ class Learner:
         """Take weights from a checkpoint, for both networks."""
         fill(self.online, weights, source)
         self.follow(1.0)
+        self.average.load_state_dict(self.online.state_dict())
 
     @torch.inference_mode()
     def act(self, obs: Tensor, forced: Tensor) -> Choice:
@@ -333,6 +336,8 @@ class Learner:
         self.optimiser.step()
         if not self.config.target_every:
             self.follow(self.config.target_rate)
+        if self.config.average:
+            self._average()
         with torch.no_grad():
             tie = (both[:, 0] == both[:, 1]).float().mean()
             self.meter += torch.stack([loss, q.mean(), tie, norm, torch.ones_like(loss)])
@@ -354,13 +359,16 @@ class Learner:
     @torch.no_grad()
     def follow(self, rate: float) -> None:
         """Move the target network to the online one by a share; 1 copies it. Batch norm's statistics too."""
-        mine, theirs = (list(net.state_dict().values()) for net in (self.target, self.online))
-        counts = [
-            i for i, tensor in enumerate(mine) if not tensor.is_floating_point()
-        ]  # of batches, by norms
-        for i in reversed(counts):
-            mine.pop(i).copy_(theirs.pop(i))
-        torch._foreach_lerp_(mine, theirs, rate)  # on CUDA one kernel, not one a tensor
+        torch._foreach_lerp_(numbers(self.target), numbers(self.online), rate)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the average to the online network by a share that falls as updates go on."""
+        self._updates_there += 1
+        mine, theirs = numbers(self.average), numbers(self.online)
+        steps = torch._foreach_sub(theirs, mine)
+        torch._foreach_mul_(steps, (self.config.average / self._updates_there).clamp(max=1.0))
+        torch._foreach_add_(mine, steps)
 
     def read_meter(self) -> Meter | None:
         """Averages since the last reading, None if there was no update. Waits for the device."""
@@ -372,6 +380,7 @@ class Learner:
         """All that is needed to go on, flat."""
         state = {f"online.{k}": v for k, v in self.online.state_dict().items()}
         state |= {f"target.{k}": v for k, v in self.target.state_dict().items()}
+        state |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         for i, moments in self.optimiser.state_dict()["state"].items():
             state |= {f"adam.{i}.{k}": v for k, v in moments.items()}
         return state | {"meter": self.meter, "updates": torch.tensor(self.updates)}
@@ -380,6 +389,7 @@ class Learner:
         """Go on from a `state_dict` of a learner of the same config."""
         self.online.load_state_dict(part(state, "online."))
         self.target.load_state_dict(part(state, "target."))
+        self.average.load_state_dict(part(state, "average."))
         adam: dict[int, dict[str, Any]] = {}
         for key, value in part(state, "adam.").items():
             index, name = key.split(".")
@@ -387,6 +397,13 @@ class Learner:
         self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": adam})
         self.meter.copy_(state["meter"])
         self.updates = int(state["updates"])
+        self._updates_there.fill_(self.updates)
+
+
+def numbers(network: nn.Module) -> list[Tensor]:
+    """The weights and the running statistics of a network, to be changed by one kernel on CUDA instead of one
+    a tensor. Norms' counts of batches, of which nothing depends, are left out."""
+    return [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
 
 
 def fill(network: nn.Module, weights: dict[str, Tensor], source: Path) -> None:

@@ -1,6 +1,7 @@
 """Play games to the end with a fixed policy, and count pipes."""
 
 import math
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -121,11 +122,6 @@ class Scores(NamedTuple):
     rows: int
     """Steps that the longest game took."""
 
-    def and_also(self, other: "Scores") -> "Scores":
-        """These games and others to the same limit."""
-        pipes = np.concatenate([self.pipes, other.pipes])
-        return Scores(pipes, self.limit, self.deaths + other.deaths, max(self.rows, other.rows))
-
     @property
     def mean(self) -> float:
         """Pipes of a game."""
@@ -174,8 +170,18 @@ class Scores(NamedTuple):
         }
 
 
+def evaluate(policy: Policy, config: Config, games: int, pipes: int, **options: Any) -> Scores:
+    """The scores of a `match`, played to its end."""
+    rows = match(policy, config, games, pipes, **options)
+    while True:
+        try:
+            next(rows)
+        except StopIteration as end:
+            return end.value
+
+
 @torch.inference_mode()
-def evaluate(
+def match(
     policy: Policy,
     config: Config,
     games: int,
@@ -186,8 +192,9 @@ def evaluate(
     purpose: int = draws.GAPS_EXAM,
     most_deaths: int | None = None,
     witness: Witness | None = None,
-) -> Scores:
-    """Play `games` games at once, each until its bird dies or has passed `pipes` pipes.
+) -> Generator[None, None, Scores]:
+    """Play `games` games at once, each until its bird dies or has passed `pipes` pipes. Yields after every
+    row, returns the scores.
 
     config:  of the games: rules and disturbances.
     epsilon: share of actions that are random, a fair coin each.
@@ -222,4 +229,5 @@ def evaluate(
             for game in playing[died & ~done].tolist():
                 witness.bury(game, sim.crashes[:, game])
         playing = playing[~(died | done)]
+        yield
     return Scores(np.minimum(passed, pipes), pipes, deaths, stacks.row)

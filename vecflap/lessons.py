@@ -3,9 +3,10 @@ shortly before a bird died, so that what is seldom met is met often.
 
 A good bird dies once in thousands of pipes, too seldom to learn from. So whenever one dies that did not miss
 its flaps on purpose, the game as it stood some steps before becomes a scene, and games that practise begin
-with one of the latest scenes. Their own deaths make scenes too, many of which are lost from the beginning:
-they tell what losing looks like, up to where it begins. But only as long as most practice succeeds, or in the
-end all would be lost. Letters: N games.
+with a scene; their own deaths make scenes too. Many are lost from the beginning, others are never lost any
+more. Most is learned from those that are sometimes won and sometimes lost, where it matters what the bird
+does: a scene is chosen by p (1 - p), p being the share of games won from it (Rutherford et al., "No regrets",
+2024), and makes room for a new one where that is least. Letters: N games.
 """
 
 import torch
@@ -18,10 +19,8 @@ from vecflap.replay import CUT, OLDEST_AGE
 
 NEAREST, FARTHEST = 8, 30
 """Steps before a crash that a scene may begin."""
-FAILING, FOLLOWED = 0.25, 0.005
-"""Share of practice that may fail, of recent games; each counts for so much."""
 LENGTH = 60
-"""Steps after which a game that practises is cut off."""
+"""Steps after which a game that practises is cut off, and won."""
 SCENES = 512
 """Scenes remembered."""
 
@@ -39,7 +38,9 @@ class Lessons:
         self.past = torch.zeros(FARTHEST, NUMBERS, config.envs, dtype=torch.int32, device=device)
         self.scenes = torch.zeros(SCENES + 1, NUMBERS, dtype=torch.int32, device=device)  # last: of no use
         self.count = torch.zeros((), dtype=torch.int64, device=device)  # of scenes, ever
-        self.failing = torch.zeros((), device=device)  # share of practice
+        self.ends = torch.zeros(2, SCENES + 1, dtype=torch.int64, device=device)  # won and lost, of each scene
+        self.scene = torch.full_like(self._game, SCENES)  # that a game practises
+        self._number = torch.arange(SCENES, device=device)
         self._teaches = self._game >= config.clumsy_games
         self._practises = self._game >= config.envs - config.practice_games
 
@@ -57,23 +58,36 @@ class Lessons:
         """After a step: begin games. Returns uint8 [N], how those of the step ended: `term`, with CUT."""
         config, sim, game = self.config, self.sim, self._game
         crashed = sim.term == 1
-        on_gpu = crashed.device.type == "cuda"  # which is not asked, but always told
-        if on_gpu or crashed.any():
-            self._remember(crashed)
         self.played += 1
         short = (game < config.short_games) & (sim.score >= config.short_pipes) & ~crashed
-        over = crashed | (self.played >= LENGTH)
-        practises = self._practises & over & (self.count > 0)
-        self.failing += FOLLOWED * ((practises & crashed).sum() - practises.sum() * self.failing)
-        ended = short | practises
+        over = self._practises & (crashed | (self.played >= LENGTH))
+        on_gpu = crashed.device.type == "cuda"  # which is not asked, but always told
+        if on_gpu or over.any():
+            self.ends.index_put_((crashed.long(), self.scene), over.long(), accumulate=True)
+        if on_gpu or crashed.any():
+            self._remember(crashed)
+        over &= self.count > 0
+        ended = short | over
         self.played.masked_fill_(crashed | ended, 0)
         if on_gpu or ended.any():
-            picked = draws.below(self._draw(1), self.count.clamp(1, SCENES))
-            self._state.copy_(torch.where(practises, self.scenes[picked].T, self._state))
+            self.scene = torch.where(over, self._choose(), self.scene)
+            self._state.copy_(torch.where(over, self.scenes[self.scene].T, self._state))
             sim.restart(short)
             sim.draw()
         self.row += 1
         return sim.term + CUT * (ended & ~crashed).byte()
+
+    def _chance(self) -> Tensor:
+        """int64 [SCENES]: how much is learned from each scene, 0 where there is none yet. Whole numbers, so
+        that devices agree."""
+        won, lost = self.ends[:, :SCENES] + 1
+        return (won * lost << 20) // (won + lost) ** 2 * (self._number < self.count)
+
+    def _choose(self) -> Tensor:
+        """int64 [N]: a scene for each game."""
+        up_to = self._chance().cumsum(0)
+        at = draws.below(self._draw(1), up_to[-1:].clamp(min=1))
+        return torch.searchsorted(up_to, at, right=True)
 
     def _draw(self, number: int) -> Tensor:
         """int64 [N]: a row's draws."""
@@ -81,18 +95,22 @@ class Lessons:
         return draws.draw(seed, draws.PRACTICE, self._game, self.row, number)
 
     def _remember(self, crashed: Tensor) -> None:
-        """Make scenes of where games stood some steps before their crash."""
+        """Make scenes of where games stood some steps before their crash, in place of those from which the
+        least is learned."""
         back = NEAREST + draws.below(self._draw(0), FARTHEST - NEAREST + 1)
-        known = crashed & self._teaches & (self.played + 1 >= back)
-        known &= ~self._practises | (self.failing < FAILING)
-        number = (self.count + known.cumsum(0) - 1) % SCENES
-        then = self.past[(self.row + 1 - back) % FARTHEST, :, self._game]
-        self.scenes[torch.where(known, number, SCENES)] = then
+        known = crashed & self._teaches & (self.played >= back)
+        known &= known.cumsum(0) <= SCENES
+        worst = self._chance().sort(stable=True).indices
+        slot = torch.where(known, worst[(known.cumsum(0) - 1).clamp(0, SCENES - 1)], SCENES)
+        self.scenes[slot] = self.past[(self.row + 1 - back) % FARTHEST, :, self._game]
+        self.ends[:, slot] = 0
+        gone = torch.zeros_like(self.ends[0]).index_fill_(0, slot, 1)
+        self.scene = torch.where(gone[self.scene] > 0, SCENES, self.scene)
         self.count += known.sum()
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that is needed to go on, between two rows."""
-        names = ("played", "row", "past", "scenes", "count", "failing")
+        names = ("played", "row", "past", "scenes", "count", "ends", "scene")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:

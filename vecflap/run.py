@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import nn
 
-from vecflap import draws
 from vecflap.checkpoint import load_checkpoint, load_weights, save_checkpoint, write_atomically
 from vecflap.config import FRAMES, Config
 from vecflap.dqn import Learner, part
-from vecflap.evaluate import Policy, Scores, evaluate, games_of, training_rules
+from vecflap.evaluate import Policy, Scores, games_of, training_rules
 from vecflap.folder import check_resumed, create, differences, settle
 from vecflap.kernels import config as numba_config
 from vecflap.lessons import Lessons
 from vecflap.replay import Replay
+from vecflap.selection import Selection
 from vecflap.sim import VecFlap
 from vecflap.tally import Counts, Tally
 
@@ -35,20 +34,13 @@ class Goal(NamedTuple):
     """Most deaths, as a share of the games."""
     pipes: int
     """Its limit, in `eval_pipes`."""
-    again: int
-    """Other games that must be passed too, in `eval_games`: of many policies one may be lucky once."""
 
 
-GOALS = {
-    "good": Goal(0.1, 1, 0),
-    "solved": Goal(0.0, 1, 3),
-    "mastered": Goal(0.0, 5, 0),
-    "steps": Goal(-1.0, 5, 0),
-}
+GOALS = {"good": Goal(0.1, 1), "solved": Goal(0.0, 1), "mastered": Goal(0.0, 5), "steps": Goal(-1.0, 5)}
 FEW = 2
 """Deaths that never end a selection: the pipes passed meanwhile tell how good the policy is."""
-REST = 10
-"""Steps that a selection plays for each step of training that must pass before the next selection."""
+PACE = 5
+"""Steps that a selection plays for each step of training."""
 NEGLIGIBLE = 0.01
 """A reward discounted to less than this share does not count in a realised return."""
 
@@ -100,7 +92,8 @@ class Progress:
     best_deaths: int = 0
     best_step: int = 0
     reached: str = ""  # the goal that a selection has met
-    next_selection: int = 0  # not before this step
+    judged_step: int = 0  # of the policy in the selection under way; 0: there is none
+    judged_rows: int = 0  # that it may have played
     logged_flaps: int = 0  # when the last line of metrics was written
     logged_step: int = 0
     logged_updates: int = 0
@@ -153,6 +146,9 @@ class Run:
         )
         self.lessons = Lessons(config, self.sim)
         self.learner = Learner(config, self.device)
+        goal, games = GOALS[config.until], config.eval_games
+        most_deaths = max(int(goal.deaths * games), FEW)
+        self.selection = Selection(config, games, goal.pipes * config.eval_pipes, most_deaths)
         self.progress = Progress()
         self.tally = Tally(self.sim.act.device)
         self.reason = ""  # why the run is over
@@ -173,8 +169,10 @@ class Run:
         outcome = None
         try:
             yield
+            self._finish()
             outcome = self.outcome()
         finally:
+            self.selection.close()
             self.view.end(outcome)
 
     @property
@@ -229,42 +227,46 @@ class Run:
         self.view.tick(self)
 
     def select(self) -> None:
-        """Judge the policy by games of its own, and keep it if it is the best so far."""
-        config, progress, kept = self.config, self.progress, self.learner.kept
-        if self.step < progress.next_selection:
-            return
-        network, goal, games = getattr(self.learner, kept), GOALS[config.until], config.eval_games
-        allowed = int(goal.deaths * games)
-        scores = self._judge(network, games, max(allowed, FEW), config.seed)
-        progress.next_selection = self.step + games * scores.rows // REST
-        passed = scores.deaths <= goal.deaths * games
-        if passed and goal.again:
-            seed = (config.seed + self.step) % 2**63
-            again = self._judge(network, goal.again * games, FEW, seed)
-            passed, scores = again.deaths == 0, scores.and_also(again)
-        if passed:
+        """See how the selection under way has gone on, and let it; else begin one with the policy as it is
+        now."""
+        progress, selection = self.progress, self.selection
+        if scores := selection.scores():
+            self._keep(scores)
+        if not progress.judged_step and progress.reached != self.config.until:
+            progress.judged_step = self.step
+            selection.begin(getattr(self.learner, self.learner.kept).state_dict(), self._judging_seed)
+        if progress.judged_step:
+            selection.grant(PACE * self.config.eval_every // self.config.eval_games + 1)
+            progress.judged_rows = selection.rows
+
+    @property
+    def _judging_seed(self) -> int:
+        """Every selection has other games: of many policies, one may be lucky in the same ones."""
+        return (self.config.seed + self.progress.judged_step) % 2**63
+
+    def _finish(self) -> None:
+        """Play the selection under way to its end, if all steps are played. That is not part of the run where
+        it is resumed, for more steps: there the selection goes on as if it had not ended here."""
+        if self.reason == "steps" and self.progress.judged_step:
+            self.view.doing("the last selection ...")
+            if scores := self.selection.finish():
+                self._keep(scores, last=True)
+                self.reason = self.progress.reached or self.reason
+
+    def _keep(self, scores: Scores, **more: bool) -> None:
+        """Write down what a selection found, and keep its policy if it is the best so far."""
+        config, progress, step = self.config, self.progress, self.progress.judged_step
+        progress.judged_step = 0
+        if scores.deaths <= GOALS[config.until].deaths * config.eval_games:
             progress.reached = config.until
         if scores.per_death >= progress.best:
-            progress.best, progress.best_deaths = scores.per_death, scores.deaths
-            progress.best_step = self.step
-            weights = {f"{kept}.{name}": tensor for name, tensor in network.state_dict().items()}
-            save_checkpoint(self.folder / "best.safetensors", weights, self._header())
-        values = {"step": self.step, "seconds": round(self.seconds, 2), "updates": self.learner.updates}
-        self._write(values | {"deaths": scores.deaths, "pipes_per_death": round(scores.per_death, 2)})
-
-    def _judge(self, network: nn.Module, games: int, most_deaths: int, seed: int) -> Scores:
-        """Play games of a selection."""
-        config, pipes = self.config, GOALS[self.config.until].pipes * self.config.eval_pipes
-        self.view.doing(f"{games} games to {pipes:,} pipes ...")
-        return evaluate(
-            Policy(network, config),
-            config,
-            games,
-            pipes,
-            seed=seed,
-            purpose=draws.GAPS_SELECT,
-            most_deaths=most_deaths,
-        )
+            progress.best, progress.best_deaths, progress.best_step = scores.per_death, scores.deaths, step
+            weights = self.selection.network.state_dict()
+            named = {f"{self.learner.kept}.{name}": tensor for name, tensor in weights.items()}
+            save_checkpoint(self.folder / "best.safetensors", named, self._header())
+        values = {"step": self.step, "updates": self.learner.updates, "seconds": round(self.seconds, 2)}
+        values |= {"judged": step, "deaths": scores.deaths}
+        self._write(values | {"pipes_per_death": round(scores.per_death, 2)} | more)
 
     def log(self) -> None:
         """Write a line of metrics, averages since the line before."""
@@ -312,6 +314,9 @@ class Run:
         tensors |= {f"sim.{key}": value for key, value in self.sim.state_dict().items()}
         tensors |= {f"lessons.{key}": value for key, value in self.lessons.state_dict().items()}
         tensors |= {f"replay.{key}": value for key, value in self.replay.state_dict().items()}
+        if self.progress.judged_step:
+            judged = self.selection.network.state_dict()
+            tensors |= {f"judged.{key}": value for key, value in judged.items()}
         save_checkpoint(self.folder / "last.safetensors", tensors, self._header())
 
     def outcome(self) -> Outcome:
@@ -345,10 +350,14 @@ class Run:
         self.replay.load_state_dict(part(tensors, "replay."))
         self.learner.load_state_dict(tensors)
         self.progress = Progress(**header["progress"])
+        if self.progress.judged_step:
+            self.selection.begin(part(tensors, "judged."), self._judging_seed)
+            self.selection.grant(self.progress.judged_rows)
         self.tally.go_on(Counts(*header["tally"]))
         metrics = self.folder / "metrics.jsonl"
         lines = metrics.read_text().splitlines(keepends=True) if metrics.is_file() else []
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= self.step]
+        whole = [(line, json.loads(line)) for line in lines if line.endswith("\n")]
+        kept = [line for line, it in whole if it["step"] <= self.step and not it.get("last")]
         write_atomically(metrics, "".join(kept).encode())
         for name, (was, is_now) in differences(self.folder, self.config).items():
             self.view.note(f"{name} was {was} and is now {is_now}: the run goes on, but its bits may differ.")
