@@ -147,7 +147,7 @@ class Config:
     """Share of the games that practise: they begin shortly before a death of another game, see lessons.py."""
 
     # Choosing the best
-    eval_every: int = 128_000
+    eval_every: int = 64_000
     """Steps from a selection's begin to the next one's, or twice, three times as many where it plays long:
     greedy play of games that are neither training's nor the exam's, beside training. Too many deaths end one
     early."""

@@ -38,8 +38,8 @@ class Goal(NamedTuple):
 
 GOALS = {"good": Goal(0.1, 1), "solved": Goal(0.0, 1), "mastered": Goal(0.0, 5), "steps": Goal(-1.0, 5)}
 FEW = 2
-"""Deaths that never end a selection: the pipes passed meanwhile tell how good the policy is."""
-PACE = 5
+"""Most deaths of a selection where there is no goal; one more ends it."""
+PACE = 7
 """Steps that a selection plays for each step of training."""
 NEGLIGIBLE = 0.01
 """A reward discounted to less than this share does not count in a realised return."""
@@ -147,7 +147,7 @@ class Run:
         self.lessons = Lessons(config, self.sim)
         self.learner = Learner(config, self.device)
         goal, games = GOALS[config.until], config.eval_games
-        most_deaths = max(int(goal.deaths * games), FEW)
+        most_deaths = FEW if goal.deaths < 0 else int(goal.deaths * games)
         self.selection = Selection(config, games, goal.pipes * config.eval_pipes, most_deaths)
         self.progress = Progress()
         self.tally = Tally(self.sim.act.device)
