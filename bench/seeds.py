@@ -58,7 +58,10 @@ def row_of(folder, seed, seconds):
         "reached": header["progress"]["reached"],
         "exam": {k: v for k, v in exam.items() if k != "checkpoint"},
         "exam_seconds": round(exam_seconds, 1),
-        "curve": [{"step": x["judged"], **{k: x[k] for k in ("seconds", "pipes_per_death", "deaths")}} for x in lines],
+        "curve": [
+            {"step": x["judged"], **{k: x[k] for k in ("seconds", "pipes_per_death", "deaths")}}
+            for x in lines
+        ],
     }
 
 

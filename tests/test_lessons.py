@@ -102,7 +102,9 @@ def test_what_came_of_practice_is_counted_by_scene(monkeypatch):
         for game in range(4, GAMES):
             if ended[game] and int(taught.count):
                 practises[game] = int(taught.scene[game])
-                assert torch.equal(torch.from_numpy(sim.state[:, game].copy()), taught.scenes[practises[game]])
+                assert torch.equal(
+                    torch.from_numpy(sim.state[:, game].copy()), taught.scenes[practises[game]]
+                )
     assert replaced > 100
     assert sum(won for won, _ in ends) > 5
 

@@ -78,7 +78,7 @@ def test_a_run_stops_when_its_time_is_up(tmp_path):
 
 
 class Judge:
-    """Stands in for evaluate.match: tells how many birds of each selection die, in how many pipes and rows."""
+    """Stands in for evaluate.match: tells how many birds of a selection die, in how many pipes and rows."""
 
     def __init__(self, *deaths: int, pipes: int = 60, rows: int = 1) -> None:
         self.deaths, self.pipes, self.rows, self.asked = list(deaths), pipes, rows, []
@@ -96,9 +96,7 @@ def selections(folder) -> list[dict]:
     return [line for line in metrics(folder) if "deaths" in line]
 
 
-@pytest.mark.parametrize(
-    ("until", "pipes", "most"), [("good", 2, 6), ("solved", 2, 0), ("mastered", 10, 0)]
-)
+@pytest.mark.parametrize(("until", "pipes", "most"), [("good", 2, 6), ("solved", 2, 0), ("mastered", 10, 0)])
 def test_a_run_ends_once_few_enough_birds_die(tmp_path, monkeypatch, until, pipes, most):
     allowed = 6 if until == "good" else 0
     judge = Judge(20, allowed + 1, allowed)

@@ -38,7 +38,7 @@ class Lessons:
         self.past = torch.zeros(FARTHEST, NUMBERS, config.envs, dtype=torch.int32, device=device)
         self.scenes = torch.zeros(SCENES + 1, NUMBERS, dtype=torch.int32, device=device)  # last: of no use
         self.count = torch.zeros((), dtype=torch.int64, device=device)  # of scenes, ever
-        self.ends = torch.zeros(2, SCENES + 1, dtype=torch.int64, device=device)  # won and lost, of each scene
+        self.ends = torch.zeros(2, SCENES + 1, dtype=torch.int64, device=device)  # won, lost, of scenes
         self.scene = torch.full_like(self._game, SCENES)  # that a game practises
         self._number = torch.arange(SCENES, device=device)
         self._teaches = self._game >= config.clumsy_games
