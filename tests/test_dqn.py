@@ -176,6 +176,33 @@ def test_acting_tells_what_was_chosen_and_what_it_is_worth():
     assert len(strayed) == 4
 
 
+def test_some_games_are_played_as_by_the_bird_that_is_kept():
+    config = replace(EXACT, envs=12, capacity=1_200, clumsy=0.25, flap_margin=0.05)
+    learner, batch = make_learner(config)
+    with torch.no_grad():
+        learner.average.head.bias += torch.tensor([0.0, 0.02])
+    forced = torch.full((12,), GREEDY, dtype=torch.uint8)
+    forced[4], forced[6] = 0, 1
+    choice = learner.act(batch.obs, forced)
+    online, kept = q_values(learner.online, batch.obs), q_values(learner.average, batch.obs)
+    others = 0
+    for game in range(12):
+        greedy = int(online[game, 1] > online[game, 0])
+        as_kept = int(kept[game, 1] - kept[game, 0] > 0.05)
+        act = as_kept if game in (4, 6, 8, 10) else greedy
+        act = int(forced[game]) if game in (4, 6) else act
+        assert int(choice.act[game]) == act, game
+        assert int(choice.noted[game]) == act + STRAYED * (act != greedy)
+        others += game in (8, 10) and as_kept != greedy
+    assert others, "they differ somewhere"
+    alone = Learner(replace(config, rehearse=False), CPU)
+    alone.load_state_dict(deepcopy(learner.state_dict()))
+    assert (
+        alone.act(batch.obs, torch.full_like(forced, GREEDY)).act.tolist()
+        == (online[:, 1] > online[:, 0]).tolist()
+    )
+
+
 def test_a_new_network_is_biased_against_flapping():
     biased, fair = (Learner(replace(EXACT, flap_bias=bias), CPU).online.head.bias for bias in (0.5, 0.0))
     assert (biased - fair).tolist() == [0.0, -0.5]

@@ -84,9 +84,9 @@ class Config:
     missed: float = 0.2
     """Learn as if this share of the flaps were missed. Who does keeps away from where a flap is the last
     chance, which a network cannot tell to the pixel."""
-    flap_margin: float = -0.06
+    flap_margin: float = -0.05
     """The bird that is judged and kept flaps when that is better than gliding by more than this: below 0, a
-    little early. While it learns it flaps as late as it dares, which shows where the edge is."""
+    little early. What is learned is to flap as late as one dares, which shows where the edge is."""
     flap_bias: float = 0.3
     """How much less a new network thinks of flapping than of gliding: else half of them cling to the
     ceiling."""
@@ -119,7 +119,7 @@ class Config:
     """Copy the target network every so many steps; 0: let it follow softly, see `target_rate`."""
     target_rate: float = 0.005
     """Share by which the target network moves to the online one at each update, where `target_every` is 0."""
-    average: float = 4.0
+    average: float = 3.0
     """The network that is judged and kept is an average over about the last update in so many of all; 0: the
     online one."""
 
@@ -135,6 +135,9 @@ class Config:
     clumsy: float = 0.5
     """Share of the games that miss flaps, as many as `missed` says. The others are played as well as can
     be."""
+    rehearse: bool = True
+    """Every second game that is not clumsy is played as the bird that is kept would play it, so that its own
+    mistakes are met."""
     short: float = 0.25
     """Share of the games that begin anew after `short_pipes` pipes, so that a bird which survives does not
     forget the first ones."""
@@ -323,6 +326,7 @@ PRESETS = {
         priority=0.0,
         correction=0.0,
         clumsy=0.0,
+        rehearse=False,
         short=0.0,
         practice=0.0,
         any_score=False,

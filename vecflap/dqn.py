@@ -226,7 +226,7 @@ class Choice(NamedTuple):
     """What the network does in N games, and what it thinks of it."""
 
     act: Tensor  # uint8 [N] 1 = flap
-    noted: Tensor  # uint8 [N] the same for the replay: with STRAYED where it was not the network's choice
+    noted: Tensor  # uint8 [N] the same for the replay: with STRAYED where it is not the greedy action
     value: Tensor  # float32 [N] what the state is worth, see `worth`
     taken: Tensor  # float32 [N] the Q value of the action
 
@@ -278,6 +278,7 @@ class Learner:
         self.updates = 0
         self._updates_there = torch.zeros((), device=device)  # the same, for what is queued once and replayed
         self.meter = torch.zeros(len(Meter._fields) + 1, dtype=torch.float64, device=device)  # sums, count
+        self._rehearses = slice(config.clumsy_games + 1, None, 2)  # which games, see Config.rehearse
         self._act = Captured(self.decide, device, config.graphs)
         self._learn = Captured(self.descend, device, config.graphs)
 
@@ -314,7 +315,11 @@ class Learner:
         """What the device does to act."""
         q = self.online(obs)
         greedy = choose(q)
-        act = torch.where(forced == GREEDY, greedy, forced)
+        wanted = greedy.clone()
+        if self.config.rehearse and len(obs) > self._rehearses.start:
+            kept = getattr(self, self.kept)(obs[self._rehearses])
+            wanted[self._rehearses] = choose(kept, self.config.flap_margin)
+        act = torch.where(forced == GREEDY, wanted, forced)
         taken = q.gather(1, act.long()[:, None]).squeeze(1)
         return Choice(act, act + STRAYED * (act != greedy).byte(), worth(q, q, self.config.missed), taken)
 

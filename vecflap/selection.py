@@ -50,8 +50,8 @@ class Selection:
         )  # fmt: skip
 
     def grant(self, rows: int) -> None:
-        """Let it play so many rows more, after `scores` had none for those before. On CUDA they are played at once: a graph must not be captured while
-        another thread uses the device."""
+        """Let it play so many rows more, after `scores` had none for those before. On CUDA they are played at
+        once: a graph must not be captured while another thread uses the device."""
         self.rows += rows
         if self.device.type == "cuda":
             self._play(rows)

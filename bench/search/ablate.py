@@ -1,0 +1,145 @@
+"""Train with one ingredient of the recipe changed at a time, and judge what comes of it.
+
+python bench/search/ablate.py --rules flap7 --seeds 5 --steps 768000 [--jobs 2] [--only "no practice" ...]
+
+Every so many steps the network that would be kept plays games of the selection's kind (never the exam's),
+which end with the third death. Table and results/ablation-RULES.json: pipes a death, the median of the seeds, with
+its 90 % bootstrap interval.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+import vecflap
+from vecflap import draws
+from vecflap.config import Config
+from vecflap.evaluate import Policy, evaluate
+from vecflap.run import View
+
+RESULTS = Path(__file__).parents[1] / "results"
+GAMES, PIPES, SEED = 100, 200, 10_000
+VARIANTS = {
+    "the recipe": {},
+    "the online network is kept, not an average": {"average": 0.0},
+    "an average over the last half": {"average": 2.0},
+    "no practice": {"practice": 0.0},
+    "all sampled alike": {"priority": 0.0, "correction": 0.0},
+    "no missed flaps": {"missed": 0.0, "clumsy": 0.0},
+    "no games of three pipes": {"short": 0.0},
+    "no margin for flapping": {"flap_margin": 0.0},
+    "scores drawn as the rules say": {"any_score": False},
+    "returns over 1 step": {"n_step": 1},
+    "discount 0.99": {"gamma": 0.99},
+    "no bias against flapping": {"flap_bias": 0.0},
+    "learning rate down to 3e-4 only": {"lr_end": 3e-4},
+    "learning rate falls half as fast": {"lr_steps": 1_280_000},
+    "target network follows at 0.02": {"target_rate": 0.02},
+    "discount 0.92": {"gamma": 0.92},
+    "twice the games": {"envs": 512, "steps_per_update": 512, "learn_start": 10_000},
+    "Double DQN": {"double": True},
+}
+
+
+class Judge(View):
+    """Judges the network that would be kept, every so many steps."""
+
+    def __init__(self, every):
+        self.every, self.curve = every, []
+
+    def tick(self, run):
+        """A row was played."""
+        if not run.due(self.every):
+            return
+        policy = Policy(getattr(run.learner, run.learner.kept), run.config)
+        scores = evaluate(
+            policy, run.config, GAMES, PIPES, seed=SEED, purpose=draws.GAPS_SELECT, most_deaths=2
+        )
+        self.curve.append({"step": run.step, "pipes": int(scores.pipes.sum()), "deaths": scores.deaths})
+        print(json.dumps(self.curve[-1]), flush=True)
+
+
+def train(name, rules, seed, steps, every):
+    """Train a variant. Returns its curve."""
+    judge = Judge(every)
+    with tempfile.TemporaryDirectory() as folder:
+        config = Config(
+            rules=rules, seed=seed, steps=steps, until="steps", eval_every=10**12, save_every=10**12,
+            out=Path(folder) / "run", **VARIANTS[name],
+        )  # fmt: skip
+        vecflap.train(config, judge)
+    return judge.curve
+
+
+def trained(job):
+    """The curve of a job, trained in a process of its own."""
+    words = [sys.executable, __file__, "--one", json.dumps(job)]
+    done = subprocess.run(words, check=True, text=True, stdout=subprocess.PIPE)
+    curve = [json.loads(line) for line in done.stdout.splitlines()]
+    print(*job, *(f"{per_death(point):,.0f}" for point in curve), flush=True)
+    return {"variant": job[0], "seed": job[2], "curve": curve}
+
+
+def per_death(point):
+    """Pipes a death; where none died, all of them."""
+    return point["pipes"] / max(point["deaths"], 1)
+
+
+def table(rows):
+    """Lines of a Markdown table: a variant each, a column for each time of judging."""
+    steps = [point["step"] for point in rows[0]["curve"]]
+    lines = [
+        "| | " + " | ".join(f"{step // 1000:,}k steps" for step in steps) + " |",
+        "|---" * (len(steps) + 1) + "|",
+    ]
+    rng = np.random.default_rng(0)
+    for name in dict.fromkeys(row["variant"] for row in rows):
+        of_seeds = np.array([[per_death(p) for p in row["curve"]] for row in rows if row["variant"] == name])
+        again = np.median(of_seeds[rng.integers(0, len(of_seeds), (2_000, len(of_seeds)))], axis=1)
+        low, high = np.quantile(again, [0.05, 0.95], axis=0)
+        cells = (
+            f"{mid:,.0f} ({a:,.0f} to {b:,.0f})"
+            for mid, a, b in zip(np.median(of_seeds, axis=0), low, high, strict=True)
+        )
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def main():
+    """Run all, `--jobs` at a time."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rules", default="flap7")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=768_000)
+    parser.add_argument("--every", type=int, default=256_000)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        train(*json.loads(arguments.one))
+        return
+    steps = math.ceil(arguments.steps / arguments.every) * arguments.every
+    seeds = range(arguments.seeds)
+    jobs = [[n, arguments.rules, s, steps, arguments.every] for s, n in product(seeds, arguments.only)]
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        rows = list(pool.map(trained, jobs))
+    out = arguments.out or RESULTS / f"ablation-{arguments.rules}.json"
+    command = "python bench/search/ablate.py " + " ".join(sys.argv[1:])
+    out.write_text(json.dumps({"command": command, "rows": rows}, indent=1) + "\n")
+    print(*table(rows), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
