@@ -160,6 +160,8 @@ def test_the_article_preset_has_the_articles_numbers():
         "priority": 0.0,
         "correction": 0.0,
         "clumsy": 0.0,
+        "average": 0.0,
+        "rehearse": False,
         "short": 0.0,
         "practice": 0.0,
         "any_score": False,
@@ -169,5 +171,5 @@ def test_the_article_preset_has_the_articles_numbers():
     }
     assert {name: PRESETS["article"][name] for name in article} == article
     changed = {name for name, value in asdict(PRESETS["article"]).items() if value != Config()[name]}
-    ours = {"preset", "steps_per_update", "steps", "eval_every", "log_every", "save_every"}
+    ours = {"preset", "steps_per_update", "steps", "eval_every", "eval_games", "log_every", "save_every"}
     assert changed - set(article) <= ours

@@ -121,7 +121,8 @@ def test_lines_and_selections_come_at_the_first_row_that_reaches_their_step(tmp_
     trained(tmp_path / "a", log_every=100, eval_every=75, learn_start=10**9)
     lines = metrics(tmp_path / "a")
     due = {every: [s for s in range(8, 401, 8) if s % every < 8] for every in (75, 100)}
-    assert [line["step"] for line in lines if "deaths" in line] == due[75] == [80, 152, 232, 304, 376]
+    assert [line["judged"] for line in lines if "deaths" in line] == due[75] == [80, 152, 232, 304, 376]
+    assert [line["step"] for line in lines if "deaths" in line] == [152, 232, 304, 376, 400]
     assert [line["step"] for line in lines if "eps" in line] == due[100] == [104, 200, 304, 400]
     at_304 = [("deaths" in line) for line in lines if line["step"] == 304]
     assert at_304 == [True, False]

@@ -3,8 +3,8 @@
 python bench/search/ablate.py --rules flap7 --seeds 5 --steps 768000 [--jobs 2] [--only "no practice" ...]
 
 Every so many steps the network that would be kept plays games of the selection's kind (never the exam's),
-which end with the third death. Table and results/ablation-RULES.json: pipes a death, the median of the seeds, with
-its 90 % bootstrap interval.
+which end with the third death. Table and results/ablation-RULES.json: pipes a death, the median of the seeds,
+with its 90 % bootstrap interval.
 """
 
 import argparse
