@@ -36,7 +36,14 @@ KINDS = {
     "one update a row": {},
     "some rows without": {"steps_per_update": 12},
     "some with two, copies": {"steps_per_update": 6, "target_every": 24},
-    "short games": {"eps_start": 1.0, "gap": 230, "short": 1.0, "short_pipes": 1, "steps": 1_600},
+    "short games": {
+        "eps_start": 1.0,
+        "flap_chance": 0.1,
+        "gap": 230,
+        "short": 1.0,
+        "short_pipes": 1,
+        "steps": 1_600,
+    },
     "article's network": {"network": "article", "steps": 320},
     "other returns, a ring that wraps": {"n_step": 1, "capacity": 160, "seed": 2**62},
 }
