@@ -16,6 +16,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from vecflap.run import View
 
 RESULTS = Path(__file__).parents[1] / "results"
 GAMES, PIPES, SEED = 100, 200, 10_000
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "the recipe": {},
     "the online network is kept, not an average": {"average": 0.0},
     "an average over the last half": {"average": 2.0},
