@@ -15,7 +15,7 @@ FLOORS = (
     {"dqn", "checkpoint", "tracefile", "shown", "cuda_sim"},
     {"deaths", "lessons"},
     {"traces", "evaluate", "gym"},
-    {"folder"},
+    {"folder", "selection"},
     {"run", "doctor"},
     {"row"},
     {"loop"},

@@ -120,8 +120,8 @@ class Config:
     target_rate: float = 0.005
     """Share by which the target network moves to the online one at each update, where `target_every` is 0."""
     average: float = 3.0
-    """The network that is judged and kept is an average over about the last update in so many of all; 0: the
-    online one."""
+    """The network that is judged and kept is an average of the online ones over about the last part of all
+    updates, for 3 the last third; 0: the online one itself."""
 
     # Exploration
     eps_start: float = 0.1
