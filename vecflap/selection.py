@@ -34,11 +34,6 @@ class Selection:
         self._playing: Future | None = None
         self._closed = False
 
-    @property
-    def under_way(self) -> bool:
-        """Whether a selection has begun and its scores were not taken yet."""
-        return self._match is not None
-
     def begin(self, weights: dict[str, torch.Tensor], seed: int) -> None:
         """Judge a network of these weights, which are copied, by the games of a seed."""
         self.network.load_state_dict(weights)
