@@ -142,6 +142,7 @@ def test_the_article_preset_has_the_articles_numbers():
         "envs": 1,
         "network": "article",
         "loss": "squared",
+        "optimiser": "adam",
         "lr": 2e-4,
         "lr_end": 2e-4,
         "gamma": 0.99,

@@ -97,7 +97,7 @@ def test_where_the_episode_ended_nothing_of_the_next_state_counts():
 
 
 def test_the_first_step_of_adam_goes_by_the_given_rate_against_the_gradient():
-    learner, batch = make_learner(EXACT)
+    learner, batch = make_learner(replace(EXACT, optimiser="adam"))
     before = learner.online.head.weight.clone()
     learner.update(batch, lr=0.01)
     slope = learner.online.head.weight.grad

@@ -6,7 +6,7 @@ from pathlib import Path
 import vecflap
 
 FLOORS = (
-    {"config", "draws", "kernels", "shapes", "buffers", "graphs", "tally", "rows", "priorities"},
+    {"config", "draws", "kernels", "shapes", "buffers", "graphs", "tally", "rows", "priorities", "muon"},
     {"physics", "vector"},
     {"tables", "rules", "players", "planner", "picture", "disturb", "window"},
     {"render"},

@@ -84,9 +84,8 @@ class Config:
     missed: float = 0.2
     """Learn as if this share of the flaps were missed. Who does keeps away from where a flap is the last
     chance, which a network cannot tell to the pixel."""
-    flap_margin: float = -0.05
-    """The bird that is judged and kept flaps when that is better than gliding by more than this: below 0, a
-    little early. What is learned is to flap as late as one dares, which shows where the edge is."""
+    flap_margin: float = 0.0
+    """The bird that is judged and kept flaps when that is better than gliding by more than this."""
     flap_bias: float = 0.3
     """How much less a new network thinks of flapping than of gliding: else half of them cling to the
     ceiling."""
@@ -100,9 +99,12 @@ class Config:
     """The first update comes after this many steps."""
     capacity: int = 2_097_152
     """Steps kept for replay, one 512-byte frame each: 2**21 are 1.02 GiB on the device."""
-    lr: float = 1e-3
-    """Learning rate of Adam, at the start."""
-    lr_end: float = 1e-4
+    optimiser: Literal["muon", "adam"] = "muon"
+    """muon: steps that are equally long in all directions of a layer's weights, see muon.py; too dear for the
+    article's network on a CPU."""
+    lr: float = 1e-2
+    """Learning rate at the start; with muon that of matrices, and a fifth of it that of the rest."""
+    lr_end: float = 1e-3
     """Learning rate from `lr_steps` on; straight in between."""
     lr_steps: int = 640_000
     """Steps over which the learning rate falls to `lr_end`."""
@@ -330,6 +332,7 @@ PRESETS = {
         short=0.0,
         practice=0.0,
         any_score=False,
+        optimiser="adam",
         batch=32,
         steps_per_update=3,  # its thread has no back-pressure: re-created on 2 cores, an update took 3 steps
         learn_start=100,

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import Optimizer
 
 from vecflap import bitblock, bitconv, draws
 from vecflap.config import FRAMES, Config
 from vecflap.graphs import Captured
 from vecflap.kernels import config as numba_config
 from vecflap.kernels import kernel
+from vecflap.muon import optimisers, set_rate
 from vecflap.render import SIZE
 from vecflap.replay import STRAYED, Batch
 
@@ -270,11 +272,7 @@ class Learner:
         self.average = make_network(config, device).requires_grad_(False)
         self.kept = "average" if config.average else "online"
         """The network to judge and to keep."""
-        on_cuda = device.type == "cuda"  # where the rate is a tensor, so that a graph can be told another one
-        rate = torch.tensor(config.lr, device=device) if on_cuda else config.lr
-        self.optimiser = torch.optim.Adam(
-            self.online.parameters(), lr=rate, eps=config.adam_eps, fused=True, capturable=on_cuda
-        )
+        self.optimisers = optimisers(self.online, config.optimiser, config.lr, config.adam_eps, device)
         self.updates = 0
         self._updates_there = torch.zeros((), device=device)  # the same, for what is queued once and replayed
         self.meter = torch.zeros(len(Meter._fields) + 1, dtype=torch.float64, device=device)  # sums, count
@@ -297,19 +295,16 @@ class Learner:
         return self._act(obs, forced)
 
     def update(self, batch: Batch, lr: float) -> tuple[Tensor, Tensor]:
-        """One step of Adam on a batch; then the target network follows, if softly. Returns the batch's places
+        """One step on a batch; then the target network follows, if softly. Returns the batch's places
         in the replay, and float32 [B], what the Q values there were wrong by."""
         self.set_rate(lr)
         self.updates += 1
         return batch.place, self._learn(*batch)
 
     def set_rate(self, lr: float) -> None:
-        """Set the learning rate, where the device reads it."""
-        group = self.optimiser.param_groups[0]
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(lr)
-        else:
-            group["lr"] = lr
+        """Set the learning rate."""
+        for optimiser in self.optimisers:
+            set_rate(optimiser, lr)
 
     def decide(self, obs: Tensor, forced: Tensor) -> Choice:
         """What the device does to act."""
@@ -335,10 +330,11 @@ class Learner:
         q = both.gather(1, batch.act[:, None]).squeeze(1)
         measure = F.smooth_l1_loss if self.config.loss == "huber" else F.mse_loss
         loss = (batch.weight * measure(q, target, reduction="none")).mean()
-        self.optimiser.zero_grad()
+        self.online.zero_grad()
         loss.backward()
         norm = self._clip()
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         if not self.config.target_every:
             self.follow(self.config.target_rate)
         if self.config.average:
@@ -386,8 +382,9 @@ class Learner:
         state = {f"online.{k}": v for k, v in self.online.state_dict().items()}
         state |= {f"target.{k}": v for k, v in self.target.state_dict().items()}
         state |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        for i, moments in self.optimiser.state_dict()["state"].items():
-            state |= {f"adam.{i}.{k}": v for k, v in moments.items()}
+        for optimiser in self.optimisers:
+            for i, moments in optimiser.state_dict()["state"].items():
+                state |= {f"{name_of(optimiser)}.{i}.{k}": v for k, v in moments.items()}
         return state | {"meter": self.meter, "updates": torch.tensor(self.updates)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
@@ -395,11 +392,12 @@ class Learner:
         self.online.load_state_dict(part(state, "online."))
         self.target.load_state_dict(part(state, "target."))
         self.average.load_state_dict(part(state, "average."))
-        adam: dict[int, dict[str, Any]] = {}
-        for key, value in part(state, "adam.").items():
-            index, name = key.split(".")
-            adam.setdefault(int(index), {})[name] = value
-        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": adam})
+        for optimiser in self.optimisers:
+            moments: dict[int, dict[str, Any]] = {}
+            for key, value in part(state, f"{name_of(optimiser)}.").items():
+                index, name = key.split(".")
+                moments.setdefault(int(index), {})[name] = value
+            optimiser.load_state_dict(optimiser.state_dict() | {"state": moments})
         self.meter.copy_(state["meter"])
         self.updates = int(state["updates"])
         self._updates_there.fill_(self.updates)
@@ -409,6 +407,11 @@ def numbers(network: nn.Module) -> list[Tensor]:
     """The weights and the running statistics of a network, to be changed by one kernel on CUDA instead of one
     a tensor. Norms' counts of batches, of which nothing depends, are left out."""
     return [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
+
+
+def name_of(optimiser: Optimizer) -> str:
+    """What its numbers are saved by."""
+    return type(optimiser).__name__.lower()
 
 
 def fill(network: nn.Module, weights: dict[str, Tensor], source: Path) -> None:

@@ -1,0 +1,84 @@
+"""The optimiser: momentum, whose step for a matrix of weights has all its directions made equally long.
+
+Some directions of a gradient are a thousand times as long as others, and a step along it learns those alone.
+Muon (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024) takes the nearest matrix
+whose singular values are 1 instead, by a few products of matrices. A convolution is one of outputs x inputs.
+Biases and the last layer are left to Adam. In float32: torch's own Muon computes in bfloat16, which CPUs
+imitate slowly.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+MOMENTUM = 0.95
+QUINTIC = (3.4445, -4.7750, 2.0315)
+"""Of x, x^3 and x^5: applied a few times, brings what is between 0 and 1 to about 1."""
+ROUNDS = 5
+ADAMS_SHARE = 0.2
+"""Beside Muon, Adam's learning rate is this share of its."""
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """The nearest matrix of singular values 1, roughly: they come to lie between 0.7 and 1.2. Of float32
+    [M, N], which may be of any size but 0."""
+    a, b, c = QUINTIC
+    wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    x = wide / (wide.norm() + 1e-7)
+    for _ in range(ROUNDS):
+        square = x @ x.T
+        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return x.T if matrix.shape[0] > matrix.shape[1] else x
+
+
+class Muon(Optimizer):
+    """For weights of two dimensions or more, the first being outputs."""
+
+    def __init__(self, weights: list[nn.Parameter], lr: float | Tensor) -> None:
+        super().__init__(weights, {"lr": lr, "share": 1.0})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Move the weights against their gradients, by the learning rate in every direction."""
+        assert closure is None
+        for group in self.param_groups:
+            for weight in group["params"]:
+                state = self.state[weight]
+                if not state:
+                    state["momentum"] = torch.zeros_like(weight)
+                momentum = state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
+                ahead = weight.grad.lerp(momentum, MOMENTUM).flatten(1)  # Nesterov's
+                longer = max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
+                weight.sub_((orthogonal(ahead) * (group["lr"] * longer)).view_as(weight))
+
+
+def optimisers(
+    network: nn.Module, name: str, lr: float, adam_eps: float, device: torch.device
+) -> list[Optimizer]:
+    """Those of a network. name: muon, with Adam for what it leaves, or adam for all. lr: of the first."""
+    on_cuda = device.type == "cuda"
+
+    def rate(share: float) -> float | Tensor:  # on CUDA a tensor, so that a graph can be told another one
+        return torch.tensor(lr * share, device=device) if on_cuda else lr * share
+
+    def adam(weights: list[nn.Parameter], share: float) -> Optimizer:
+        group = {"params": weights, "share": share}
+        return Adam([group], lr=rate(share), eps=adam_eps, fused=True, capturable=on_cuda)
+
+    *inner, last, bias = network.parameters()
+    if name == "adam":
+        return [adam([*inner, last, bias], 1.0)]
+    matrices = [weight for weight in inner if weight.dim() > 1]
+    others = [weight for weight in inner if weight.dim() == 1]
+    return [Muon(matrices, rate(1.0)), adam([*others, last, bias], ADAMS_SHARE)]
+
+
+def set_rate(optimiser: Optimizer, lr: float) -> None:
+    """Set the learning rate, where the device reads it."""
+    for group in optimiser.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr * group["share"])
+        else:
+            group["lr"] = lr * group["share"]
