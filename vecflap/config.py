@@ -119,11 +119,11 @@ class Config:
     """How much less a step's loss counts that is sampled more often: exponent; 1 undoes the bias."""
     target_every: int = 0
     """Copy the target network every so many steps; 0: let it follow softly, see `target_rate`."""
-    target_rate: float = 0.005
+    target_rate: float = 0.01
     """Share by which the target network moves to the online one at each update, where `target_every` is 0."""
-    average: float = 3.0
+    average: float = 6.0
     """The network that is judged and kept is an average of the online ones over about the last part of all
-    updates, for 3 the last third; 0: the online one itself."""
+    updates, for 6 the last sixth; 0: the online one itself."""
 
     # Exploration
     eps_start: float = 0.1
@@ -148,7 +148,7 @@ class Config:
     any_score: bool = True
     """Games begin with any score drawn, of one digit, two or three, in equal parts: while it learns a bird
     seldom gets as far, and the digits stand where it looks."""
-    practice: float = 0.4
+    practice: float = 0.2
     """Share of the games that practise: they begin shortly before a death of another game, see lessons.py."""
 
     # Choosing the best
