@@ -58,8 +58,8 @@ def by_hand(learner: Learner, batch: Batch, q: np.ndarray) -> tuple[float, np.nd
     value, online = q_values(learner.target, batch.next_obs), q_values(learner.online, batch.next_obs)
     best = (online if config.double else value).argmax(1)
     assert (online.argmax(1) != value.argmax(1)).sum() >= 2, "a batch that tells the two apart"
-    missing = np.where(best == 1, config.missed, 0.0)  # a flap that is missed is a glide
-    worth = (1 - missing) * value[each, best] + missing * value[:, 0]
+    other = np.where(best == 1, config.missed, config.slipped)  # how often the other action is played
+    worth = (1 - other) * value[each, best] + other * value[each, 1 - best]
     target = batch.ret.numpy() + batch.discount.numpy() * worth
     error, weight = q[each, batch.act.numpy()] - target, batch.weight.double().numpy()
     if config.loss == "squared":
@@ -69,11 +69,11 @@ def by_hand(learner: Learner, batch: Batch, q: np.ndarray) -> tuple[float, np.nd
     return (weight * huber).mean(), weight * np.clip(error, -1, 1) / len(q), -error
 
 
-@pytest.mark.parametrize("missed", [0.0, 0.3])
+@pytest.mark.parametrize(("missed", "slipped"), [(0.0, 0.0), (0.3, 0.0), (0.2, 0.1)])
 @pytest.mark.parametrize("double", [False, True])
 @pytest.mark.parametrize("loss", ["huber", "squared"])
-def test_loss_and_gradient_are_the_ones_computed_by_hand(loss, double, missed):
-    learner, batch = make_learner(replace(EXACT, loss=loss, double=double, missed=missed))
+def test_loss_and_gradient_are_the_ones_computed_by_hand(loss, double, missed, slipped):
+    learner, batch = make_learner(replace(EXACT, loss=loss, double=double, missed=missed, slipped=slipped))
     before = deepcopy(learner.state_dict())
     q = q_values(learner.online, batch.obs)
     expected, slope, error = by_hand(learner, batch, q)

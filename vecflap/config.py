@@ -84,8 +84,12 @@ class Config:
     missed: float = 0.2
     """Learn as if this share of the flaps were missed. Who does keeps away from where a flap is the last
     chance, which a network cannot tell to the pixel."""
-    flap_margin: float = 0.0
-    """The bird that is judged and kept flaps when that is better than gliding by more than this."""
+    slipped: float = 0.05
+    """Learn as if in this share of the glides a flap slipped in: keeps away from where one would be the
+    end."""
+    flap_margin: float = -0.02
+    """The bird that is judged and kept flaps when that is better than gliding by more than this: below 0, a
+    little early."""
     flap_bias: float = 0.3
     """How much less a new network thinks of flapping than of gliding: else half of them cling to the
     ceiling."""
@@ -268,6 +272,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "gamma": (0.0, 1.0),
     "n_step": (1, 1000),
     "missed": (0.0, 1.0),
+    "slipped": (0.0, 1.0),
     "flap_margin": (-1e6, 1e6),
     "flap_bias": (-1e6, 1e6),
     "batch": (1, 1_048_576),
@@ -323,6 +328,7 @@ PRESETS = {
         double=False,
         loss="squared",
         missed=0.0,
+        slipped=0.0,
         flap_margin=0.0,
         flap_bias=0.0,
         priority=0.0,

@@ -233,14 +233,15 @@ class Choice(NamedTuple):
     taken: Tensor  # float32 [N] the Q value of the action
 
 
-def worth(q: Tensor, chooser: Tensor, missed: float) -> Tensor:
-    """float32 [B]: what states are worth to a player who takes the better action, but misses this share of
-    its flaps. Such a player keeps away from where a flap is the last chance.
+def worth(q: Tensor, chooser: Tensor, missed: float, slipped: float) -> Tensor:
+    """float32 [B]: what states are worth to a player who takes the better action, but misses a share of its
+    flaps, and flaps in a share of its glides. Such a player keeps away from where a flap, or none, is the
+    last chance.
 
     q: float32 [B, 2]. chooser: float32 [B, 2], the values that tell which action is better.
     """
     glide, flap = q.unbind(1)
-    return torch.where(chooser[:, 1] > chooser[:, 0], flap.lerp(glide, missed), glide)
+    return torch.where(chooser[:, 1] > chooser[:, 0], flap.lerp(glide, missed), glide.lerp(flap, slipped))
 
 
 def choose(q: Tensor, flap_margin: float = 0.0) -> Tensor:
@@ -316,7 +317,7 @@ class Learner:
             wanted[self._rehearses] = choose(kept, self.config.flap_margin)
         act = torch.where(forced == GREEDY, wanted, forced)
         taken = q.gather(1, act.long()[:, None]).squeeze(1)
-        return Choice(act, act + STRAYED * (act != greedy).byte(), worth(q, q, self.config.missed), taken)
+        return Choice(act, act + STRAYED * (act != greedy).byte(), self._worth(q, q), taken)
 
     def descend(self, *tensors: Tensor) -> Tensor:
         """What the device does for an update."""
@@ -344,6 +345,9 @@ class Learner:
             self.meter += torch.stack([loss, q.mean(), tie, norm, torch.ones_like(loss)])
             return target - q
 
+    def _worth(self, q: Tensor, chooser: Tensor) -> Tensor:
+        return worth(q, chooser, self.config.missed, self.config.slipped)
+
     def _clip(self) -> Tensor:
         """The gradient's norm, before clipping. Without it, `clip_grad_norm_` would still write all of it."""
         if self.config.clip:
@@ -355,7 +359,7 @@ class Learner:
         """float32 [B]: what the taken action's Q value should have been."""
         q = self.target(batch.next_obs)
         chooser = self.online(batch.next_obs) if self.config.double else q
-        return batch.ret + batch.discount * worth(q, chooser, self.config.missed)
+        return batch.ret + batch.discount * self._worth(q, chooser)
 
     @torch.no_grad()
     def follow(self, rate: float) -> None:
