@@ -113,9 +113,6 @@ def union(intervals, pause=0.0):
     return total
 
 
-OPTIMISER = {"compact": "muon", "article": "adam"}  # those of the presets
-
-
 def runs(args) -> Iterator[tuple[str, dict[str, Any]]]:
     """Name and changes of the config, of every run: an update a row, and the default recipe's updates."""
     sims: tuple[Any, ...] = ("cpu",) if args.cpu else ("cpu", "cuda")
@@ -123,10 +120,7 @@ def runs(args) -> Iterator[tuple[str, dict[str, Any]]]:
     for network, envs, sim in itertools.product(("compact", "article"), args.envs, sims):
         batch = 16 if args.cpu else 1024 if envs == most else 128
         one_a_row = {"batch": batch, "steps_per_update": max(envs, 64)}
-        yield (
-            f"{network} {envs} {sim}",
-            {"network": network, "optimiser": OPTIMISER[network], "envs": envs, "sim": sim} | one_a_row,
-        )
+        yield f"{network} {envs} {sim}", {"network": network, "envs": envs, "sim": sim} | one_a_row
     for sim in sims:
         recipe = {"batch": 16, "steps_per_update": most // 4} if args.cpu else {}
         yield f"compact {most} {sim}, default ratio", {"envs": most, "sim": sim} | recipe

@@ -84,12 +84,12 @@ class Config:
     missed: float = 0.2
     """Learn as if this share of the flaps were missed. Who does keeps away from where a flap is the last
     chance, which a network cannot tell to the pixel."""
-    slipped: float = 0.05
+    slipped: float = 0.0
     """Learn as if in this share of the glides a flap slipped in: keeps away from where one would be the
     end."""
-    flap_margin: float = -0.02
+    flap_margin: float = -0.05
     """The bird that is judged and kept flaps when that is better than gliding by more than this: below 0, a
-    little early."""
+    little early. What is learned is to flap as late as one dares, which shows where the edge is."""
     flap_bias: float = 0.3
     """How much less a new network thinks of flapping than of gliding: else half of them cling to the
     ceiling."""
@@ -103,12 +103,12 @@ class Config:
     """The first update comes after this many steps."""
     capacity: int = 2_097_152
     """Steps kept for replay, one 512-byte frame each: 2**21 are 1.02 GiB on the device."""
-    optimiser: Literal["muon", "adam"] = "muon"
-    """muon: steps that are equally long in all directions of a layer's weights, see muon.py; too dear for the
-    article's network on a CPU."""
-    lr: float = 1e-2
+    optimiser: Literal["adam", "muon"] = "adam"
+    """muon: steps that are equally long in all directions of a layer's weights, see muon.py; it wants another
+    `lr`, say 0.01. Too dear for the article's network on a CPU."""
+    lr: float = 1e-3
     """Learning rate at the start; with muon that of matrices, and a fifth of it that of the rest."""
-    lr_end: float = 1e-3
+    lr_end: float = 1e-4
     """Learning rate from `lr_steps` on; straight in between."""
     lr_steps: int = 640_000
     """Steps over which the learning rate falls to `lr_end`."""
@@ -123,11 +123,11 @@ class Config:
     """How much less a step's loss counts that is sampled more often: exponent; 1 undoes the bias."""
     target_every: int = 0
     """Copy the target network every so many steps; 0: let it follow softly, see `target_rate`."""
-    target_rate: float = 0.01
+    target_rate: float = 0.005
     """Share by which the target network moves to the online one at each update, where `target_every` is 0."""
-    average: float = 6.0
+    average: float = 3.0
     """The network that is judged and kept is an average of the online ones over about the last part of all
-    updates, for 6 the last sixth; 0: the online one itself."""
+    updates, for 3 the last third; 0: the online one itself."""
 
     # Exploration
     eps_start: float = 0.1
@@ -152,7 +152,7 @@ class Config:
     any_score: bool = True
     """Games begin with any score drawn, of one digit, two or three, in equal parts: while it learns a bird
     seldom gets as far, and the digits stand where it looks."""
-    practice: float = 0.2
+    practice: float = 0.4
     """Share of the games that practise: they begin shortly before a death of another game, see lessons.py."""
 
     # Choosing the best
@@ -338,7 +338,6 @@ PRESETS = {
         short=0.0,
         practice=0.0,
         any_score=False,
-        optimiser="adam",
         batch=32,
         steps_per_update=3,  # its thread has no back-pressure: re-created on 2 cores, an update took 3 steps
         learn_start=100,

@@ -47,6 +47,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "discount 0.92": {"gamma": 0.92},
     "twice the games": {"envs": 512, "steps_per_update": 512, "learn_start": 10_000},
     "Double DQN": {"double": True},
+    "Muon": {"optimiser": "muon", "lr": 1e-2, "lr_end": 1e-3},
+    "Muon, slips, less practice": {
+        "optimiser": "muon",
+        "lr": 1e-2,
+        "lr_end": 1e-3,
+        "slipped": 0.05,
+        "practice": 0.2,
+        "target_rate": 0.01,
+        "average": 6.0,
+        "flap_margin": -0.02,
+    },
 }
 
 
