@@ -13,7 +13,7 @@ import pytest
 from vecflap.config import FRAMES, PRESETS, RANGES, Config, flag
 
 WHOLE = [name for name in RANGES if isinstance(getattr(Config, name), int)]
-ROOM = {"capacity": 0, "envs": 0, "n_step": 0}
+ROOM = {"capacity": 0, "envs": 0, "n_step": 0, "caution": 0}
 """Numbers that the others limit too."""
 CHOICES = {f.name: get_args(f.type) for f in fields(Config) if get_origin(f.type) is Literal}
 

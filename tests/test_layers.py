@@ -6,7 +6,8 @@ from pathlib import Path
 import vecflap
 
 FLOORS = (
-    {"config", "draws", "kernels", "shapes", "buffers", "graphs", "tally", "rows", "priorities", "muon"},
+    {"config", "draws", "kernels", "shapes", "buffers", "graphs", "tally", "rows", "priorities"},
+    {"muon", "histogram"},
     {"physics", "vector"},
     {"tables", "rules", "players", "planner", "picture", "disturb", "window"},
     {"render"},

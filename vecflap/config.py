@@ -79,8 +79,12 @@ class Config:
     """Rewards summed before the target network's value takes over."""
     double: bool = False
     """Double DQN: the online network chooses the next action, the target network values it."""
-    loss: Literal["huber", "squared"] = "huber"
-    """Of the taken action's Q value against its target."""
+    loss: Literal["huber", "squared", "categorical"] = "huber"
+    """Of the taken action's Q value against its target. categorical: values are distributions, see
+    histogram.py; try it with `muon`."""
+    caution: float = 0.0
+    """With `categorical`, the bird that is judged and kept plays by Q values less so many of their standard
+    deviations: what it is unsure of it avoids. Try 0.1, without a `flap_margin`."""
     missed: float = 0.2
     """Learn as if this share of the flaps were missed. Who does keeps away from where a flap is the last
     chance, which a network cannot tell to the pixel."""
@@ -214,6 +218,8 @@ class Config:
             )
         if self.network == "article" and self.batch == 1:
             raise ValueError("--batch 1 is too small for the batch norm of --network article: try --batch 2.")
+        if self.caution and self.loss != "categorical":
+            raise ValueError(f"--caution {self.caution} needs distributions: --loss categorical.")
         if self.resume and self.out is None:
             raise ValueError("--resume needs --out RUN, the folder of the run to go on with.")
 
@@ -271,6 +277,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "reward_alive": (-1e6, 1e6),
     "gamma": (0.0, 1.0),
     "n_step": (1, 1000),
+    "caution": (0.0, 1e3),
     "missed": (0.0, 1.0),
     "slipped": (0.0, 1.0),
     "flap_margin": (-1e6, 1e6),

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from vecflap import bitblock, bitconv, draws
 from vecflap.config import FRAMES, Config
 from vecflap.graphs import Captured
+from vecflap.histogram import Histogram, values
 from vecflap.kernels import config as numba_config
 from vecflap.kernels import kernel
 from vecflap.muon import optimisers, set_rate
@@ -218,9 +219,13 @@ def make_network(config: Config, device: torch.device) -> nn.Module:
     seed = int(draws.draw(torch.tensor(config.seed), draws.WEIGHTS, 0, 0, 0))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = NETWORKS[config.network](torch.bfloat16 if wants else torch.float32)
-    with torch.no_grad():
-        network.get_parameter("head.bias")[1] -= config.flap_bias
+        network: nn.Module = NETWORKS[config.network](torch.bfloat16 if wants else torch.float32)
+    if config.loss == "categorical":
+        network = Histogram(network)
+        network.begin(config.flap_bias)
+    else:
+        with torch.no_grad():
+            network.get_parameter("head.bias")[1] -= config.flap_bias
     return network.to(device).eval()
 
 
@@ -313,7 +318,7 @@ class Learner:
         greedy = choose(q)
         wanted = greedy.clone()
         if self.config.rehearse and len(obs) > self._rehearses.start:
-            kept = getattr(self, self.kept)(obs[self._rehearses])
+            kept = values(getattr(self, self.kept), obs[self._rehearses], self.config.caution)
             wanted[self._rehearses] = choose(kept, self.config.flap_margin)
         act = torch.where(forced == GREEDY, wanted, forced)
         taken = q.gather(1, act.long()[:, None]).squeeze(1)
@@ -325,12 +330,10 @@ class Learner:
         target = self._target(batch)
         self.online.train()
         try:
-            both = self.online(batch.obs)
+            both, q, losses = self._losses(batch, target)
         finally:
             self.online.eval()
-        q = both.gather(1, batch.act[:, None]).squeeze(1)
-        measure = F.smooth_l1_loss if self.config.loss == "huber" else F.mse_loss
-        loss = (batch.weight * measure(q, target, reduction="none")).mean()
+        loss = (batch.weight * losses).mean()
         self.online.zero_grad()
         loss.backward()
         norm = self._clip()
@@ -344,6 +347,19 @@ class Learner:
             tie = (both[:, 0] == both[:, 1]).float().mean()
             self.meter += torch.stack([loss, q.mean(), tie, norm, torch.ones_like(loss)])
             return target - q
+
+    def _losses(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """float32 [B, 2], [B] and [B]: Q values, those of the actions taken, and their losses."""
+        if isinstance(self.online, Histogram):
+            logits = self.online.logits(batch.obs)
+            both = self.online.mean(logits.detach())
+            taken = batch.act[:, None, None].expand(-1, 1, logits.shape[2])
+            losses = self.online.loss(logits.gather(1, taken).squeeze(1), target)
+            return both, both.gather(1, batch.act[:, None]).squeeze(1), losses
+        both = self.online(batch.obs)
+        q = both.gather(1, batch.act[:, None]).squeeze(1)
+        measure = F.smooth_l1_loss if self.config.loss == "huber" else F.mse_loss
+        return both, q, measure(q, target, reduction="none")
 
     def _worth(self, q: Tensor, chooser: Tensor) -> Tensor:
         return worth(q, chooser, self.config.missed, self.config.slipped)

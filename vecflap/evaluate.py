@@ -16,6 +16,7 @@ from vecflap.config import FRAMES, RANGES, Config, RulesName, check_range
 from vecflap.deaths import Witness
 from vecflap.disturb import Disturb
 from vecflap.dqn import GREEDY, choose, explore, fill, find_device, make_network
+from vecflap.histogram import values
 from vecflap.replay import Replay
 from vecflap.rules import RULES, Rules
 from vecflap.sim import VecFlap
@@ -54,9 +55,9 @@ class Policy(NamedTuple):
 
     @torch.inference_mode()
     def q(self, obs: torch.Tensor) -> torch.Tensor:
-        """float32 [B, 2]: the values of gliding and flapping, for int64 [B, 4, 64] stacks of packed
-        frames."""
-        return self.network(obs)
+        """float32 [B, 2]: the values of gliding and flapping, less `caution`, for int64 [B, 4, 64] stacks of
+        packed frames."""
+        return values(self.network, obs, self.config.caution)
 
     def act(self, obs: torch.Tensor) -> torch.Tensor:
         """uint8 [B]: the greedy actions."""

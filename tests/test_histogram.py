@@ -1,0 +1,92 @@
+"""Q values as distributions, against torch's own distributions and NumPy."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Normal
+
+from vecflap.config import Config
+from vecflap.dqn import Learner, make_network
+from vecflap.evaluate import Policy
+from vecflap.histogram import BINS, BLUR, HIGHEST, LOWEST, WIDTH, Histogram
+from vecflap.replay import Batch
+
+CONFIG = Config(loss="categorical", caution=0.1, flap_margin=0.0, precision="float32")
+CPU = torch.device("cpu")
+
+
+def network() -> Histogram:
+    torch.manual_seed(0)
+    made = make_network(CONFIG, CPU)
+    assert isinstance(made, Histogram)
+    torch.nn.init.normal_(made.network.get_parameter("head.weight"))
+    return made
+
+
+def stacks(count: int) -> torch.Tensor:
+    return torch.randint(-(2**63), 2**63 - 1, (count, 4, 64), generator=torch.Generator().manual_seed(1))
+
+
+def chances(target: float) -> torch.Tensor:
+    """The shares of a normal distribution about a target that fall into the bins, by torch."""
+    below = Normal(torch.tensor(target).double(), BLUR).cdf(
+        torch.linspace(LOWEST, HIGHEST, BINS + 1, dtype=torch.float64)
+    )
+    shares = below[1:] - below[:-1]
+    return shares / shares.sum()
+
+
+@pytest.mark.parametrize("target", [-1.0, 0.03, 2.5])
+def test_the_loss_is_least_for_the_normal_distribution_about_the_target(target):
+    best = chances(target).clamp(min=1e-30).log().float()[None]
+    there = torch.tensor([target])
+    loss = network().loss(best, there)
+    assert loss.item() == pytest.approx(-(chances(target) * best[0].double()).sum().item(), rel=1e-4)
+    assert network().mean(best[:, None].expand(1, 2, BINS))[0, 0].item() == pytest.approx(target, abs=5e-3)
+    for moved in (torch.roll(best, 1), torch.roll(best, -1), best * 0.5, best * 2):
+        assert network().loss(moved, there) > loss + 1e-3
+
+
+def test_returns_out_of_range_are_learned_as_the_nearest():
+    logits = torch.randn(1, BINS)
+    for far, near in ((-9.0, LOWEST + WIDTH / 2), (9.0, HIGHEST - WIDTH / 2)):
+        assert torch.equal(
+            network().loss(logits, torch.tensor([far])), network().loss(logits, torch.tensor([near]))
+        )
+
+
+def test_a_new_network_prefers_gliding_by_the_bias():
+    q = make_network(replace(CONFIG, flap_bias=0.3), CPU)(stacks(5))
+    assert torch.allclose(q[:, 0] - q[:, 1], torch.full((5,), 0.3), atol=0.02)
+
+
+def test_caution_takes_deviations_off_and_the_bird_plays_by_it():
+    made, obs = network(), stacks(200)
+    with torch.inference_mode():
+        logits = made.logits(obs).double().numpy()
+        played = Policy(made, CONFIG).q(obs).numpy()
+    chance = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    middles = LOWEST + WIDTH * (np.arange(BINS) + 0.5)
+    mean = (chance * middles).sum(-1)
+    std = np.sqrt((chance * (middles - mean[..., None]) ** 2).sum(-1))
+    assert std.mean() > 0.05
+    np.testing.assert_allclose(played, mean - 0.1 * std, atol=1e-4)
+
+
+def test_updates_teach_the_taken_action_its_return():
+    learner = Learner(replace(CONFIG, optimiser="adam", gamma=0.0), CPU)
+    obs, act = stacks(64), torch.arange(64) % 2
+    ret = torch.where(torch.arange(64) % 4 < 2, 2.0, -1.0)
+    batch = Batch(obs, act, ret, torch.zeros(64), obs, torch.ones(64), torch.arange(64))
+    for _ in range(150):
+        learner.update(batch, 3e-3)
+    with torch.inference_mode():
+        q = learner.online(obs).gather(1, act[:, None]).squeeze(1)
+    assert (q - ret).abs().max() < 0.15
+
+
+def test_caution_needs_distributions():
+    with pytest.raises(ValueError, match=r"--caution 0\.1 needs distributions: --loss categorical\."):
+        Config(caution=0.1)
