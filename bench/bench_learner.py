@@ -9,7 +9,8 @@ import torch
 
 from vecflap import speed
 from vecflap.config import PRESETS
-from vecflap.dqn import GREEDY, Learner
+from vecflap.dqn import Learner
+from vecflap.explore import GREEDY
 from vecflap.replay import Batch
 
 CPU = torch.device("cpu")

@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 
 from vecflap.config import PRESETS
-from vecflap.dqn import GREEDY, Learner
+from vecflap.dqn import Learner
+from vecflap.explore import GREEDY
 from vecflap.loop import train
 from vecflap.run import View
 

@@ -18,8 +18,8 @@ from throughput import check_captured
 from torch.nn import functional as F
 
 from vecflap.bitconv import BITS, CHANNELS, KERNEL, OUT, SEEN, VALUES
-from vecflap.dqn import Unpack
 from vecflap.graphs import WARM_UP, Captured
+from vecflap.networks import Unpack
 from vecflap.render import SIZE
 
 BATCHES = (64, 128, 1024)
@@ -29,7 +29,7 @@ UNPACK = Unpack(0.0, 1.0)
 
 
 def by_table(obs, weight, bias):
-    """A table of bytes gives numbers, then a convolution: what dqn.Compact does."""
+    """A table of bytes gives numbers, then a convolution: what networks.Compact does."""
     return F.conv2d(UNPACK(obs, weight.dtype), weight, bias, KERNEL)
 
 

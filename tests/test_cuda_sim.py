@@ -60,7 +60,7 @@ TRAINING = """
 import sys
 from pathlib import Path
 import numpy as np
-from vecflap import dqn, physics, play, run
+from vecflap import physics, play, run
 from vecflap.config import Config
 from vecflap.loop import train
 

@@ -9,7 +9,8 @@ import torch
 from tiny import CPU, frames, same
 
 from vecflap.config import PRESETS, Config
-from vecflap.dqn import GREEDY, Learner
+from vecflap.dqn import Learner
+from vecflap.explore import GREEDY
 from vecflap.replay import STRAYED, Batch
 
 EXACT = Config(precision="float32", clip=0.0, double=True, missed=0.0)

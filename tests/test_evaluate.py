@@ -12,8 +12,8 @@ from torch import nn
 from vecflap import draws
 from vecflap.config import Config
 from vecflap.disturb import Disturb
-from vecflap.dqn import GREEDY, explore
 from vecflap.evaluate import Policy, Scores, evaluate, exam, load, rules_of
+from vecflap.explore import GREEDY, explore
 from vecflap.rules import RULES, Rules
 from vecflap.sim import VecFlap
 

@@ -8,9 +8,10 @@ import torch
 from torch.distributions import Normal
 
 from vecflap.config import Config
-from vecflap.dqn import Learner, make_network
+from vecflap.dqn import Learner
 from vecflap.evaluate import Policy
 from vecflap.histogram import BINS, BLUR, HIGHEST, LOWEST, WIDTH, Histogram
+from vecflap.networks import make_network
 from vecflap.replay import Batch
 
 CONFIG = Config(loss="categorical", caution=0.1, flap_margin=0.0, precision="float32")

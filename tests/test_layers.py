@@ -6,12 +6,13 @@ from pathlib import Path
 import vecflap
 
 FLOORS = (
-    {"config", "draws", "kernels", "shapes", "buffers", "graphs", "tally", "rows", "priorities"},
-    {"muon", "histogram"},
+    {"config", "draws", "kernels", "shapes", "buffers", "graphs", "tally", "rows", "priorities", "device"},
+    {"muon", "histogram", "explore"},
     {"physics", "vector"},
     {"tables", "rules", "players", "planner", "picture", "disturb", "window"},
     {"render"},
     {"play", "replay", "views", "bitconv", "bitblock"},
+    {"networks"},
     {"sim"},
     {"dqn", "checkpoint", "tracefile", "shown", "cuda_sim"},
     {"deaths", "lessons"},

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from vecflap.config import Config
-from vecflap.dqn import Learner, make_network
+from vecflap.dqn import Learner
 from vecflap.muon import ADAMS_SHARE, MOMENTUM, Muon, optimisers, orthogonal, set_rate
+from vecflap.networks import make_network
 
 CPU = torch.device("cpu")
 SHAPES = [(5, 40), (40, 5), (16, 16), (1, 3)]

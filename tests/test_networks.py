@@ -9,9 +9,11 @@ import torch
 from tiny import CPU, frames
 from torch import nn
 
-from vecflap import bitblock, dqn, draws
+from vecflap import bitblock, draws, networks
 from vecflap.config import PRESETS, Config
-from vecflap.dqn import GREEDY, Article, Compact, Learner, Unpack, choose, explore, make_network
+from vecflap.dqn import Learner, choose
+from vecflap.explore import GREEDY, explore
+from vecflap.networks import Article, Compact, Unpack, make_network
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -42,7 +44,7 @@ def layers(network: nn.Module, obs: torch.Tensor) -> dict[str, tuple]:
 
 def test_the_article_networks_layers_are_the_articles(monkeypatch):
     """As they are computed without tables."""
-    monkeypatch.setattr(dqn, "numba_config", SimpleNamespace(DISABLE_JIT=1))
+    monkeypatch.setattr(networks, "numba_config", SimpleNamespace(DISABLE_JIT=1))
     network = make_network(Config(network="article", precision="float32"), CPU)
     shapes = {name: shape for name, (shape, _) in layers(network.train(), frames(3, 4)).items()}
     assert shapes == {
@@ -161,7 +163,7 @@ def test_the_article_networks_folded_batch_norm_is_batch_norm(monkeypatch):
         x = nn.functional.max_pool2d(norm(conv(x)).relu(), 2)
     plain = network.head(network.norm3(network.hidden(x.flatten(1))).relu())
     torch.testing.assert_close(network(obs), plain, rtol=1e-4, atol=1e-3)
-    monkeypatch.setattr(dqn, "numba_config", SimpleNamespace(DISABLE_JIT=1))
+    monkeypatch.setattr(networks, "numba_config", SimpleNamespace(DISABLE_JIT=1))
     torch.testing.assert_close(network(obs), plain, rtol=1e-4, atol=1e-3)
 
 

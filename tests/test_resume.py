@@ -88,7 +88,7 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit(whole, tmp_path):
     assert len(values) == 8 + 4
     assert [line["loss"] > 0 for line in values if "loss" in line][-1]
     assert any(line["score"] for line in values if "score" in line), "a bird passed a pipe"
-    begun = vecflap.dqn.make_network(vecflap.load_config(whole), torch.device("cpu")).state_dict()
+    begun = vecflap.networks.make_network(vecflap.load_config(whole), torch.device("cpu")).state_dict()
     assert not any(torch.equal(begun[name], t) for name, t in tensors(whole, "online.").items())
 
 

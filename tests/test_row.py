@@ -10,7 +10,7 @@ from tiny import same, tensors, tiny, trained
 
 from vecflap import draws
 from vecflap.config import Config
-from vecflap.dqn import explore, explore_there
+from vecflap.explore import explore, explore_there
 from vecflap.folder import load_config
 from vecflap.replay import CUT
 from vecflap.row import DeviceRow

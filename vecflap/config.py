@@ -363,4 +363,4 @@ PRESETS = {
         save_every=5_000,
     ),
 }
-"""Named defaults. Where `article` departs from the OneFlow program, dqn.Article says so."""
+"""Named defaults. Where `article` departs from the OneFlow program, networks.Article says so."""

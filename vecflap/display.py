@@ -17,7 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from vecflap.config import FRAMES
-from vecflap.dqn import GREEDY, Learner
+from vecflap.dqn import Learner
+from vecflap.explore import GREEDY
 from vecflap.graphs import WARM_UP
 from vecflap.render import SIZE, braille
 from vecflap.replay import Batch

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from vecflap import vector
-from vecflap.dqn import gains_by_bfloat16
+from vecflap.device import gains_by_bfloat16
 from vecflap.folder import cpu_name
 from vecflap.kernels import CACHE, config
 

@@ -14,9 +14,12 @@ from vecflap import draws
 from vecflap.checkpoint import best_of, load_weights
 from vecflap.config import FRAMES, RANGES, Config, RulesName, check_range
 from vecflap.deaths import Witness
+from vecflap.device import find_device
 from vecflap.disturb import Disturb
-from vecflap.dqn import GREEDY, choose, explore, fill, find_device, make_network
+from vecflap.dqn import choose
+from vecflap.explore import GREEDY, explore
 from vecflap.histogram import values
+from vecflap.networks import fill, make_network
 from vecflap.replay import Replay
 from vecflap.rules import RULES, Rules
 from vecflap.sim import VecFlap

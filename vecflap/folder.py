@@ -13,7 +13,7 @@ import torch
 
 from vecflap.checkpoint import write_atomically
 from vecflap.config import Config, flag
-from vecflap.dqn import find_device, gains_by_bfloat16
+from vecflap.device import find_device, gains_by_bfloat16
 
 MAY_CHANGE = {"steps", "until", "time_limit", "device", "sim", "graphs", "threads", "out", "resume"}
 """What a run may be told anew when it is resumed."""

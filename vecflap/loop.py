@@ -9,7 +9,7 @@ import torch
 
 from vecflap import draws
 from vecflap.config import Config
-from vecflap.dqn import explore
+from vecflap.explore import explore
 from vecflap.row import DeviceRow
 from vecflap.run import Outcome, Run, View
 

@@ -7,10 +7,7 @@ A return stops before an action that exploration changed: what comes after it sa
 also stops before a row in which a game was cut off to begin anew.
 """
 
-import gc
-import re
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vecflap import draws, render
+from vecflap.device import free_memory
 from vecflap.graphs import Captured
 from vecflap.kernels import inlined, kernel
 from vecflap.priorities import Priorities, priority
@@ -346,24 +344,6 @@ class Replay:
             *(t.numpy() for t in out[:5]),
         )
         return out
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that a device still has; on a CPU also those that the process's control group may use."""
-    if device.type == "cuda":
-        gc.collect()  # rings and graphs of earlier runs
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + unused
-    try:
-        free = 1024 * int(re.findall(r"MemAvailable: *(\d+)", Path("/proc/meminfo").read_text())[0])
-    except OSError:  # not Linux: its allocator says when there is none
-        return 2**63
-    group = Path("/sys/fs/cgroup")
-    try:
-        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
-    except (OSError, ValueError):  # no group, or no limit: "max"
-        return free
-    return min(free, limit - used)
 
 
 @inlined

@@ -5,7 +5,7 @@ from functools import partial
 
 import torch
 
-from vecflap.dqn import explore_there
+from vecflap.explore import explore_there
 from vecflap.graphs import Captured
 from vecflap.run import Run
 

@@ -198,7 +198,7 @@ class Run:
 
     @property
     def exploration(self) -> tuple[float, float, int, float]:
-        """How games explore: the last arguments of `dqn.explore`."""
+        """How games explore: the last arguments of `explore.explore`."""
         return self.eps, self.config.flap_chance, self.config.clumsy_games, self.config.missed
 
     @property

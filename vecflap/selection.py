@@ -11,8 +11,8 @@ import torch
 
 from vecflap import draws
 from vecflap.config import Config
-from vecflap.dqn import make_network
 from vecflap.evaluate import Policy, Scores, match
+from vecflap.networks import make_network
 
 
 class Selection:

@@ -15,7 +15,8 @@ from torch.utils.benchmark import Timer
 
 from vecflap import players, views
 from vecflap.config import FRAMES, PRESETS, Config
-from vecflap.dqn import GREEDY, Learner
+from vecflap.dqn import Learner
+from vecflap.explore import GREEDY
 from vecflap.folder import settle
 from vecflap.loop import train
 from vecflap.render import SIZE

@@ -22,9 +22,9 @@ from torch.nn import functional as F
 
 from vecflap import physics
 from vecflap.config import Config
-from vecflap.dqn import make_network
 from vecflap.kernels import kernel
 from vecflap.muon import optimisers, set_rate
+from vecflap.networks import make_network
 from vecflap.physics import BIRD_VY, BIRD_Y, FLAP_VY, GAP_Y, GRAVITY, LOWEST_Y, MAX_VY, PIPE_X
 from vecflap.planner import crashes
 from vecflap.players import careful
