@@ -27,7 +27,7 @@ class NotNow:
     __getitem__ = lambda self, launch: lambda *arrays: None
 
 draw, not_now = cuda_sim.draw, NotNow()
-ours, theirs = (make(8, sys.argv[1], np.int64(3), **more) for make, more in
+ours, theirs = (make(8, sys.argv[1], np.int64(3), clearance=int(sys.argv[2]), **more) for make, more in
                 ((CudaFlap, {"device": "cpu"}), (VecFlap, {"threads": 1})))
 seen = set()
 for t in range(500):
@@ -68,16 +68,16 @@ np.seterr(over="ignore")  # without the compiler, numbers wrap as they do with i
 play.Gaps = lambda seed, *rest: physics.Gaps(np.int64(seed), *rest)
 tiny = {"envs": 3, "batch": 4, "capacity": 60, "steps": 180, "learn_start": 30, "steps_per_update": 15}
 tiny |= {"eps_start": 0.5, "eval_every": 10**9, "log_every": 60, "save_every": 90, "device": "cpu"}
-tiny |= {"n_step": 3}  # rewards that torch adds up in the kernel's order
+tiny |= {"n_step": 3, "clearance": 2}  # rewards that torch adds up in the kernel's order
 for sim in ("cpu", "cuda"):
     train(Config(**tiny, sim=sim, out=Path(sys.argv[1], sim)))
 """
 
 
-@pytest.mark.parametrize("rules", ["flap7", "flap9"])
-def test_in_numbas_simulator_games_are_those_of_the_cpu(rules):
+@pytest.mark.parametrize(("rules", "clearance"), [("flap7", 0), ("flap9", 3)])
+def test_in_numbas_simulator_games_are_those_of_the_cpu(rules, clearance):
     env = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"}
-    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, rules]
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, rules, str(clearance)]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, SEEN), done.stderr
 
@@ -99,7 +99,10 @@ def arrays(cuda_types: SimpleNamespace) -> dict:
     one |= {"rew": t.Array(t.int8, 1, "C"), "score": t.Array(t.int32, 1, "C")}
     two = {name: t.Array(t.int32, 2, "C") for name in ("state", "ranges", "plan")}
     return (
-        one | two | {"frame": t.Array(t.int64, 2, "C")} | dict.fromkeys(("skip", "seed", "purpose"), t.int64)
+        one
+        | two
+        | {"frame": t.Array(t.int64, 2, "C")}
+        | dict.fromkeys(("skip", "clearance", "seed", "purpose"), t.int64)
     )
 
 

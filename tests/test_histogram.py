@@ -10,6 +10,7 @@ from torch.distributions import Normal
 from vecflap.config import Config
 from vecflap.dqn import Learner
 from vecflap.evaluate import Policy
+from vecflap.explore import GREEDY
 from vecflap.histogram import BINS, BLUR, HIGHEST, LOWEST, WIDTH, Histogram
 from vecflap.networks import make_network
 from vecflap.replay import Batch
@@ -86,6 +87,33 @@ def test_updates_teach_the_taken_action_its_return():
     with torch.inference_mode():
         q = learner.online(obs).gather(1, act[:, None]).squeeze(1)
     assert (q - ret).abs().max() < 0.15
+
+
+def test_a_target_is_of_the_next_states_value_less_deviations():
+    config = replace(CONFIG, gamma=0.5, missed=0.2, slipped=0.1, flap_bias=0.0)
+    learner = Learner(config, CPU)
+    torch.nn.init.normal_(learner.target.get_parameter("network.head.weight"), std=5.0)
+    obs, ones = stacks(100), torch.ones(100)
+    batch = Batch(obs, ones.long(), ones, 0.5 * ones, obs.flip(0), ones, ones.long())
+    with torch.inference_mode():
+        glide, flap = Policy(learner.target, CONFIG).q(batch.next_obs).double().numpy().T
+        target = learner._target(batch).numpy()
+    value = np.where(flap > glide, 0.8 * flap + 0.2 * glide, 0.9 * glide + 0.1 * flap)
+    np.testing.assert_allclose(target, 1 + 0.5 * value, atol=1e-4)
+    assert 0 < (flap > glide).sum() < 100
+
+
+def test_games_that_rehearse_are_played_by_the_mean():
+    config = replace(CONFIG, envs=1000, clumsy=0.0, capacity=100_000, caution=1.0, flap_bias=0.0)
+    learner = Learner(config, CPU)
+    torch.nn.init.normal_(learner.average.get_parameter("network.head.weight"), std=5.0)
+    obs = stacks(1000)
+    with torch.inference_mode():
+        mean, cautious = learner.average(obs), Policy(learner.average, config).q(obs)
+        act = learner.act(obs, torch.full((1000,), GREEDY, dtype=torch.uint8)).act
+    mine, other = (q[:, 1] > q[:, 0] for q in (mean, cautious))
+    assert (mine != other)[1::2].any()
+    assert torch.equal(act[1::2].bool(), mine[1::2])
 
 
 def test_caution_needs_distributions():

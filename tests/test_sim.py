@@ -16,6 +16,7 @@ from twins import pixels, twin_of
 from vecflap import draws
 from vecflap.disturb import Disturb
 from vecflap.physics import DRAWS, Games
+from vecflap.players import careful
 from vecflap.rules import RULES
 from vecflap.sim import VecFlap
 
@@ -58,6 +59,31 @@ def test_a_game_is_the_same_on_any_number_of_threads(envs, threads):
     many._point()
     assert one.threads == 1
     assert_same(played(one, 80), played(many, 80), envs)
+
+
+@pytest.mark.parametrize("rules", ["flap7", "flap9", "wide"])
+@pytest.mark.parametrize(("clearance", "envs", "skip"), [(1, 3, 1), (4, 300, 1), (7, 20, 2)])
+def test_with_clearance_birds_crash_as_in_narrower_gaps_and_see_the_wider_ones(rules, clearance, envs, skip):
+    real = RULES[rules]
+    (first, last), gap = real.top, real.gap
+    narrow = real._replace(top=(first + clearance, last + clearance), gap=gap - 2 * clearance)
+    keeping = VecFlap(envs, rules, 5, clearance=clearance, skip=skip)
+    sims = keeping, VecFlap(envs, narrow, 5, skip=skip), VecFlap(envs, rules, 5, skip=skip)
+    passed = differed = 0
+    for t in range(STEPS):
+        act = np.zeros(envs, np.uint8)
+        careful(sims[1].rows, act)
+        act[::2] ^= flaps(envs, t)[::2]
+        for sim in sims:
+            sim.step(act)
+        for name in ("age", "rew", "term", "score"):
+            assert torch.equal(getattr(sims[0], name), getattr(sims[1], name)), (name, t)
+        sims[2].load_state_dict(keeping.state_dict())
+        assert torch.equal(keeping.frame, sims[2].frame)
+        passed += int((keeping.rew == 1).sum())
+        differed += int((sims[0].frame != sims[1].frame).any())
+    assert passed > 0
+    assert differed > STEPS / 2
 
 
 def test_threads_are_limited_by_the_machine_and_the_games():
@@ -188,6 +214,7 @@ def test_any_array_of_0_and_1_is_an_action(act):
         ({"envs": 1, "rules": "flap8"}, "'flap8' is unknown. Choose from: flap7, flap9, easy"),
         ({"envs": 4, "buffers": 0}, "buffers=0"),
         ({"envs": 4, "skip": 0}, "skip=0"),
+        ({"envs": 4, "clearance": -1}, "clearance=-1"),
         ({"envs": 4, "threads": 0}, "threads=0"),
         ({"envs": 4, "threads": -1}, "threads=-1"),
     ],

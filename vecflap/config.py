@@ -83,8 +83,12 @@ class Config:
     """Of the taken action's Q value against its target. categorical: values are distributions, see
     histogram.py; try it with `muon`."""
     caution: float = 0.0
-    """With `categorical`, the bird that is judged and kept plays by Q values less so many of their standard
-    deviations: what it is unsure of it avoids. Try 0.1, without a `flap_margin`."""
+    """With `categorical`, what the bird that is judged and kept plays by, and what states are learned to be
+    worth: Q values less so many of their standard deviations. So it avoids what it is unsure of. Try 0.1,
+    without a `flap_margin`."""
+    clearance: int = 0
+    """Pixels: in training, birds crash that come closer to a pipe above or below them. What is learned to be
+    the edge is then before the real one."""
     missed: float = 0.2
     """Learn as if this share of the flaps were missed. Who does keeps away from where a flap is the last
     chance, which a network cannot tell to the pixel."""
@@ -146,8 +150,8 @@ class Config:
     """Share of the games that miss flaps, as many as `missed` says. The others are played as well as can
     be."""
     rehearse: bool = True
-    """Every second game that is not clumsy is played as the bird that is kept would play it, so that its own
-    mistakes are met."""
+    """Every second game that is not clumsy is played as the bird that is kept would play it, though without
+    `caution`, so that its own mistakes are met."""
     short: float = 0.25
     """Share of the games that begin anew after `short_pipes` pipes, so that a bird which survives does not
     forget the first ones."""
@@ -202,6 +206,11 @@ class Config:
         if 0 < self.gap < SMALLEST_GAP:
             raise ValueError(
                 f"--gap {self.gap} is not a whole number from {SMALLEST_GAP} to {RANGES['gap'][1]}."
+            )
+        if self.gap and self.gap - 2 * self.clearance < SMALLEST_GAP:
+            raise ValueError(
+                f"--clearance {self.clearance} leaves less than {SMALLEST_GAP} pixels of a gap of {self.gap}:"
+                f" the most is --clearance {(self.gap - SMALLEST_GAP) // 2}."
             )
         least = self.envs * (FRAMES + self.n_step)
         if self.capacity < least:
@@ -278,6 +287,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "gamma": (0.0, 1.0),
     "n_step": (1, 1000),
     "caution": (0.0, 1e3),
+    "clearance": (0, 20),
     "missed": (0.0, 1.0),
     "slipped": (0.0, 1.0),
     "flap_margin": (-1e6, 1e6),

@@ -31,13 +31,13 @@ THREADS = 64  # of a block: the columns of a picture
 
 
 @cuda.jit
-def play(state, ranges, act, age, rew, term, score, moved, plan, skip, seed, purpose, stream):
+def play(state, ranges, act, age, rew, term, score, moved, plan, skip, clearance, seed, purpose, stream):
     """Play one step of every game and plan its picture. The arguments are those of play.play_all, and
     plan: int32 [12, N], out."""
     i = cuda.grid(1)
     if i < len(act):
         gaps = Gaps(seed, purpose, stream)
-        play_frames(state, ranges, act, rew, term, score, moved, skip, gaps, i)
+        play_frames(state, ranges, act, rew, term, score, moved, skip, clearance, gaps, i)
         if term[i]:
             physics.restart(state, i, ranges[i], gaps)
         show_ages(state[AGE, i : i + 1], age[i : i + 1], skip)
@@ -90,13 +90,17 @@ class CudaFlap:
         purpose: int = draws.GAPS_TRAIN,
         stream: np.ndarray = physics.NO_STREAM,
         skip: int = 1,
+        clearance: int = 0,
     ) -> None:
         """device: a CUDA device; in Numba's simulator "cpu". The others are those of VecFlap."""
         if envs < 1:
             raise ValueError(f"envs={envs}: at least one game is needed.")
         if skip < 1:
             raise ValueError(f"skip={skip}: a step plays at least one frame.")
-        self.envs, self.seed, self.purpose, self.skip = envs, seed, purpose, skip
+        if clearance < 0:
+            raise ValueError(f"clearance={clearance}: birds keep 0 pixels or more.")
+        self.envs, self.seed, self.purpose = envs, seed, purpose
+        self.skip, self.clearance = skip, clearance
         self.device = torch.device(device)
 
         def memory(dtype: torch.dtype, *shape: int) -> Tensor:
@@ -133,7 +137,7 @@ class CudaFlap:
         elif act is not None:
             self.act.copy_(torch.from_numpy(actions(act, self.envs)))
         names = ("state", "_ranges", "act", "age", "rew", "term", "score", "_moved", "_plan")
-        self._launch(play, names)
+        self._launch(play, names, self.skip, self.clearance)
 
     def restart(self, which: Any = None, seed: int | None = None) -> None:
         """Begin an episode of every game, or of those where `which`, bool [N], is true: a tensor on the
@@ -170,14 +174,14 @@ class CudaFlap:
 
     def _restart(self, which: Tensor) -> None:
         self._arrays["which"] = numbas(which.to(self.device))
-        self._launch(restart, ("state", "_ranges", "which", "age", "_plan"))
+        self._launch(restart, ("state", "_ranges", "which", "age", "_plan"), self.skip)
 
-    def _launch(self, kernel: Any, names: Sequence[str]) -> None:
+    def _launch(self, kernel: Any, names: Sequence[str], *settings: int) -> None:
         """Queue a kernel with a thread a game, then the drawing."""
         stream = 0 if config.ENABLE_CUDASIM else numbas_stream(torch.cuda.current_stream(self.device))
         blocks, threads = -(-self.envs // THREADS), min(self.envs, THREADS)
         arrays = self._arrays
-        rest = (self.skip, np.int64(self.seed), np.int64(self.purpose), arrays["_gaps"])
+        rest = (*settings, np.int64(self.seed), np.int64(self.purpose), arrays["_gaps"])
         kernel[blocks, threads, stream](*(arrays[name] for name in names), *rest)
         draw[self.envs, render.SIZE, stream](arrays["frame"], arrays["_plan"])
 

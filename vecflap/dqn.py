@@ -106,7 +106,7 @@ class Learner:
         greedy = choose(q)
         wanted = greedy.clone()
         if self.config.rehearse and len(obs) > self._rehearses.start:
-            kept = values(getattr(self, self.kept), obs[self._rehearses], self.config.caution)
+            kept = getattr(self, self.kept)(obs[self._rehearses])  # without caution: it shall see the edge
             wanted[self._rehearses] = choose(kept, self.config.flap_margin)
         act = torch.where(forced == GREEDY, wanted, forced)
         taken = q.gather(1, act.long()[:, None]).squeeze(1)
@@ -161,7 +161,7 @@ class Learner:
     @torch.no_grad()
     def _target(self, batch: Batch) -> Tensor:
         """float32 [B]: what the taken action's Q value should have been."""
-        q = self.target(batch.next_obs)
+        q = values(self.target, batch.next_obs, self.config.caution)
         chooser = self.online(batch.next_obs) if self.config.double else q
         return batch.ret + batch.discount * self._worth(q, chooser)
 

@@ -262,10 +262,11 @@ def drop_gaps(top_0, top_1, top_2, moved):
 
 
 @inlined
-def find_crashes(y, cycle, age, pipe_x, gap_y, gap, term):
-    """Whether the birds have crashed."""
+def find_crashes(y, cycle, age, pipe_x, gap_y, gap, clearance, term):
+    """Whether the birds have crashed, or come closer than `clearance` to a pipe above or below them."""
     for i in range(len(y)):
-        term[i] = crashed(y[i], wing(cycle[i], age[i]), pipe_x[i], gap_y[i], gap[i])
+        top, bottom = gap_y[i] + clearance, gap_y[i] + gap[i] - clearance
+        term[i] = crashed(y[i], wing(cycle[i], age[i]), pipe_x[i], top, bottom - top)
 
 
 @inlined
@@ -276,7 +277,7 @@ def punish_crashes(term, rew):
 
 
 @inlined
-def advance(state, act, rew, term, score, moved, ranges, gaps, a, b):
+def advance(state, act, rew, term, score, moved, ranges, clearance, gaps, a, b):
     """Play one frame of games a..b-1, in the original's order, up to the crash: `restart` those then.
 
     state:  int32 [16, N], in and out. act: uint8 [N], in, 1 = flap, 0 = glide.
@@ -284,6 +285,7 @@ def advance(state, act, rew, term, score, moved, ranges, gaps, a, b):
     score:  int32 [N], out, pipes passed. One passed in the frame of the crash counts, though rew is -1.
     moved:  uint8 [N], out, 0, APPENDED or DROPPED.
     ranges: int32 [N, 12], in, the games' rules, see rules.Rules.row.
+    clearance: px, see VecFlap.
     """
     count_pipes(state[PIPE_X, a:b], state[SCORE, a:b], rew[a:b], score[a:b])
     beat_wings(state[AGE, a:b], state[WING_CYCLE, a:b])
@@ -295,6 +297,6 @@ def advance(state, act, rew, term, score, moved, ranges, gaps, a, b):
             state[GAP_Y + 2, i] = draw_gap(state, i, ranges[i], gaps)
     find_crashes(
         *(state[BIRD_Y, a:b], state[WING_CYCLE, a:b], state[AGE, a:b], state[PIPE_X, a:b]),
-        *(state[GAP_Y, a:b], state[GAP, a:b], term[a:b]),
+        *(state[GAP_Y, a:b], state[GAP, a:b], clearance, term[a:b]),
     )
     punish_crashes(term[a:b], rew[a:b])

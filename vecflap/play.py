@@ -9,11 +9,11 @@ from vecflap.physics import AGE, Gaps
 
 
 @inlined
-def play_frames(state, ranges, act, rew, term, score, moved, skip, gaps, i):
+def play_frames(state, ranges, act, rew, term, score, moved, skip, clearance, gaps, i):
     """Play up to `skip` frames of game i, until its bird crashes."""
     passed = 0
     for _ in range(skip):
-        physics.advance(state, act, rew, term, score, moved, ranges, gaps, i, i + 1)
+        physics.advance(state, act, rew, term, score, moved, ranges, clearance, gaps, i, i + 1)
         if term[i]:
             break
         passed |= rew[i]
@@ -29,16 +29,17 @@ def show_ages(frames, age, skip):
 
 @inlined
 def play(
-    state, ranges, act, frame, final, crashes, age, rew, term, score, moved, plan, skip, gaps, first, end
+    state, ranges, act, frame, final, crashes, age, rew, term, score, moved, plan, skip, clearance, gaps,
+    first, end,
 ):  # fmt: skip
     """Play and draw one step of games first..end-1; the arguments are those of `play_all`."""
     for a in range(first, end, render.BLOCK):
         b = min(a + render.BLOCK, end)
         if skip == 1:
-            physics.advance(state, act, rew, term, score, moved, ranges, gaps, a, b)
+            physics.advance(state, act, rew, term, score, moved, ranges, clearance, gaps, a, b)
         else:
             for i in range(a, b):
-                play_frames(state, ranges, act, rew, term, score, moved, skip, gaps, i)
+                play_frames(state, ranges, act, rew, term, score, moved, skip, clearance, gaps, i)
         for i in range(a, b):
             if term[i]:
                 if len(final):
@@ -61,7 +62,7 @@ def are_actions(act):
 
 @kernel(_nrt=False)
 def play_all(
-    state, ranges, given, act, frame, final, crashes, age, rew, term, score, moved, plan, skip,
+    state, ranges, given, act, frame, final, crashes, age, rew, term, score, moved, plan, skip, clearance,
     seed, purpose, stream,
 ):  # fmt: skip
     """Play and draw one step of every game. Returns whether it did: not, if `given` is no action.
@@ -72,6 +73,7 @@ def play_all(
     frame:  int64 [N, 64], age: uint8 [N], rew: int8 [N], term: uint8 [N], score: int32 [N], out, see VecFlap.
     final:  int64 [N, 64], crashes: int32 [16, N], out, see VecFlap; or of no games.
     moved:  uint8 [N], plan: int32 [threads, 12, 128], scratch.
+    skip, clearance: see VecFlap.
     The rest are the fields of physics.Gaps, apart: passing the tuple would cost 1.1 us a call.
     """
     if not are_actions(given):
@@ -80,15 +82,15 @@ def play_all(
         act[i] = given[i]
     gaps, n = Gaps(seed, purpose, stream), len(act)
     play(
-        *(state, ranges, act, frame, final, crashes, age, rew, term, score, moved, plan[0], skip, gaps),
-        *(0, n),
+        *(state, ranges, act, frame, final, crashes, age, rew, term, score, moved, plan[0], skip, clearance),
+        *(gaps, 0, n),
     )
     return True
 
 
 @kernel(parallel=True)
 def play_all_threaded(
-    state, ranges, given, act, frame, final, crashes, age, rew, term, score, moved, plan, skip,
+    state, ranges, given, act, frame, final, crashes, age, rew, term, score, moved, plan, skip, clearance,
     seed, purpose, stream,
 ):  # fmt: skip
     """`play_all`, one run of neighbouring games a thread: its frames stay in its own core's cache."""
@@ -100,8 +102,8 @@ def play_all_threaded(
     for k in numba.prange(threads):
         gaps = Gaps(seed, purpose, stream)
         play(
-            *(state, ranges, act, frame, final, crashes, age, rew, term, score, moved, plan[k], skip, gaps),
-            *(n * k // threads, n * (k + 1) // threads),
+            *(state, ranges, act, frame, final, crashes, age, rew, term, score, moved, plan[k]),
+            *(skip, clearance, gaps, n * k // threads, n * (k + 1) // threads),
         )
     return True
 

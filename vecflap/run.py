@@ -102,9 +102,10 @@ class Progress:
 
 def training_games(config: Config, device: torch.device) -> "VecFlap | CudaFlap":
     """The games that a run learns from."""
+    rules = training_rules(config)
     if config.sim == "cpu":
-        rules = training_rules(config)
-        return games_of(config, config.envs, config.seed, rules, pin=device.type == "cuda")
+        pin = device.type == "cuda"
+        return games_of(config, config.envs, config.seed, rules, pin=pin, clearance=config.clearance)
     try:
         from vecflap.cuda_sim import CudaFlap
     except ImportError:
@@ -115,7 +116,10 @@ def training_games(config: Config, device: torch.device) -> "VecFlap | CudaFlap"
         raise ValueError("--sim cuda needs a CUDA device to learn on too: --device cuda; or use --sim cpu.")
     if config.sticky or config.latency or config.flip:
         raise ValueError("--sim cuda plays without --sticky, --latency and --flip: use --sim cpu.")
-    return CudaFlap(config.envs, training_rules(config), config.seed, device=device, skip=config.skip)
+    return CudaFlap(
+        *(config.envs, rules, config.seed),
+        device=device, skip=config.skip, clearance=config.clearance,
+    )  # fmt: skip
 
 
 class Run:

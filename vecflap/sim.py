@@ -83,6 +83,7 @@ class VecFlap:
         buffers: int = 1,
         final: bool = False,
         skip: int = 1,
+        clearance: int = 0,
         disturb: Disturb = NOT_AT_ALL,
     ) -> None:
         """
@@ -95,6 +96,7 @@ class VecFlap:
         buffers: memories for frames: those of a step stay as they are for `buffers` - 1 steps more.
         final:   whether to draw the pictures of crashes.
         skip:    frames a step plays with the same action; a crash ends it.
+        clearance: px; birds crash that come closer to a pipe above or below them. The pictures stay the same.
         disturb: actions that stick or come late, pixels that flip.
         """
         if envs < 1:
@@ -105,7 +107,10 @@ class VecFlap:
             raise ValueError(f"buffers={buffers}: at least one is needed.")
         if skip < 1:
             raise ValueError(f"skip={skip}: a step plays at least one frame.")
-        self.envs, self.seed, self.purpose, self.stream, self.skip = envs, seed, purpose, stream, skip
+        if clearance < 0:
+            raise ValueError(f"clearance={clearance}: birds keep 0 pixels or more.")
+        self.envs, self.seed, self.purpose, self.stream = envs, seed, purpose, stream
+        self.skip, self.clearance = skip, clearance
         self.ranges = rows_of(rules, envs)
         self.disturbance = None if disturb == NOT_AT_ALL else Disturbance(disturb, envs)
         self.threads = min(threads or max(envs // GAMES_PER_THREAD, 1), envs)
@@ -258,7 +263,7 @@ class VecFlap:
         self._plan = np.zeros((self.threads, render.PLAN, render.BLOCK), np.int32)
         self._act = self.act.numpy()
         _, final, *others = (getattr(self, name).numpy() for name in OUTPUTS)
-        rest = (final, self.crashes, *others, self._moved, self._plan, self.skip, *self._gaps)
+        rest = (final, self.crashes, *others, self._moved, self._plan, self.skip, self.clearance, *self._gaps)
         self._arguments = deque((self._act, frame.numpy(), *rest) for frame in self._frames)
 
     def _check_idle(self) -> None:
