@@ -58,14 +58,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "average": 6.0,
         "flap_margin": -0.02,
     },
-    "distributions, caution, Muon, slips": {
+    "distributions, caution, clearance, Muon, slips": {
         "loss": "categorical",
         "caution": 0.1,
+        "clearance": 4,
         "flap_margin": 0.0,
         "optimiser": "muon",
         "lr": 1e-2,
-        "lr_end": 1e-3,
-        "lr_steps": 2_560_000,
+        "lr_end": 3e-4,
+        "lr_steps": 2_000_000,
         "slipped": 0.05,
         "practice": 0.2,
         "target_rate": 0.01,
