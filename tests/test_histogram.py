@@ -11,12 +11,16 @@ from vecflap.config import Config
 from vecflap.dqn import Learner
 from vecflap.evaluate import Policy
 from vecflap.explore import GREEDY
-from vecflap.histogram import BINS, BLUR, HIGHEST, LOWEST, WIDTH, Histogram
+from vecflap.histogram import BINS, BLUR, Histogram, span
 from vecflap.networks import make_network
+from vecflap.players import careful
 from vecflap.replay import Batch
+from vecflap.sim import VecFlap
 
 CONFIG = Config(loss="categorical", caution=0.1, flap_margin=0.0, precision="float32")
 CPU = torch.device("cpu")
+LOWEST, HIGHEST = span(CONFIG)
+WIDTH = (HIGHEST - LOWEST) / BINS
 
 
 def network() -> Histogram:
@@ -33,7 +37,7 @@ def stacks(count: int) -> torch.Tensor:
 
 def chances(target: float) -> torch.Tensor:
     """The shares of a normal distribution about a target that fall into the bins, by torch."""
-    below = Normal(torch.tensor(target).double(), BLUR).cdf(
+    below = Normal(torch.tensor(target).double(), BLUR * WIDTH).cdf(
         torch.linspace(LOWEST, HIGHEST, BINS + 1, dtype=torch.float64)
     )
     shares = below[1:] - below[:-1]
@@ -59,6 +63,31 @@ def test_returns_out_of_range_are_learned_as_the_nearest():
         )
 
 
+@pytest.mark.parametrize("gamma", [0.5, 0.95, 0.99])
+@pytest.mark.parametrize("skip", [1, 2])
+@pytest.mark.parametrize("rewards", [(-1.0, 0.1, 1.0), (-100.0, 0.0, 3.0), (0.0, -1.0, -2.0)])
+def test_no_return_is_out_of_range(gamma, skip, rewards):
+    """Of a scripted player's games, and of birds that crash."""
+    crash, alive, pipe = rewards
+    config = Config(gamma=gamma, skip=skip, reward_crash=crash, reward_alive=alive, reward_pipe=pipe)
+    sim, ret, rows = VecFlap(20, "flap7", skip=skip), np.zeros(20), []
+    for t in range(1500):
+        act = np.zeros(20, np.uint8)
+        careful(sim.rows, act)
+        act[:10] = t % 37 == 0
+        sim.step(act)
+        reward = np.array([crash, alive, pipe])[sim.rew.numpy() + 1]
+        rows.append((reward, sim.term.numpy().astype(bool)))
+    returns = []
+    for reward, term in reversed(rows):
+        ret = reward + gamma * np.where(term, 0, ret)
+        returns.append(ret)
+    low, high = span(config)
+    assert low < np.min(returns)
+    assert np.max(returns) < high
+    assert np.ptp(returns) > (high - low) / 2 or skip > 1  # the scripted player then dies early
+
+
 def test_a_new_network_prefers_gliding_by_the_bias():
     q = make_network(replace(CONFIG, flap_bias=0.3), CPU)(stacks(5))
     assert torch.allclose(q[:, 0] - q[:, 1], torch.full((5,), 0.3), atol=0.02)
@@ -78,7 +107,7 @@ def test_caution_takes_deviations_off_and_the_bird_plays_by_it():
 
 
 def test_updates_teach_the_taken_action_its_return():
-    learner = Learner(replace(CONFIG, optimiser="adam", gamma=0.0), CPU)
+    learner = Learner(replace(CONFIG, optimiser="adam"), CPU)
     obs, act = stacks(64), torch.arange(64) % 2
     ret = torch.where(torch.arange(64) % 4 < 2, 2.0, -1.0)
     batch = Batch(obs, act, ret, torch.zeros(64), obs, torch.ones(64), torch.arange(64))
@@ -114,6 +143,11 @@ def test_games_that_rehearse_are_played_by_the_mean():
     mine, other = (q[:, 1] > q[:, 0] for q in (mean, cautious))
     assert (mine != other)[1::2].any()
     assert torch.equal(act[1::2].bool(), mine[1::2])
+
+
+def test_returns_without_end_cannot_be_told():
+    with pytest.raises(ValueError, match=r"--gamma 1 .*--gamma 0\.99"):
+        Config(loss="categorical", gamma=1.0)
 
 
 def test_caution_needs_distributions():

@@ -7,8 +7,9 @@ import vecflap
 
 FLOORS = (
     {"config", "draws", "kernels", "shapes", "buffers", "graphs", "tally", "rows", "priorities", "device"},
-    {"muon", "histogram", "explore"},
+    {"muon", "explore"},
     {"physics", "vector"},
+    {"histogram"},
     {"tables", "rules", "players", "planner", "picture", "disturb", "window"},
     {"render"},
     {"play", "replay", "views", "bitconv", "bitblock"},

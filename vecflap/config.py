@@ -229,6 +229,10 @@ class Config:
             raise ValueError("--batch 1 is too small for the batch norm of --network article: try --batch 2.")
         if self.caution and self.loss != "categorical":
             raise ValueError(f"--caution {self.caution} needs distributions: --loss categorical.")
+        if self.loss == "categorical" and self.gamma == 1:
+            raise ValueError(
+                "--gamma 1 has no greatest return for --loss categorical to tell: try --gamma 0.99."
+            )
         if self.resume and self.out is None:
             raise ValueError("--resume needs --out RUN, the folder of the run to go on with.")
 

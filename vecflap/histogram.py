@@ -10,15 +10,28 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vecflap import physics
+from vecflap.config import Config
+
 BINS = 51
-LOWEST, HIGHEST = -1.5, 4.0
-"""Returns that can be told apart: those of the rewards 1, -1, 0.1 and a discount of 0.95 are from -1 to 3.
-What is beyond is learned as the nearest one."""
-WIDTH = (HIGHEST - LOWEST) / BINS
-BLUR = 0.75 * WIDTH
-"""Deviation of the normal distribution that stands for a return."""
-FIRST, SPREAD = 0.5, 0.7
-"""Mean and deviation of what a new network says, about."""
+ROOM = 0.15
+"""Of the span of what is possible: so much is beyond either end."""
+BLUR = 0.75
+"""Deviation of the normal distribution that stands for a return, in bins."""
+FIRST, SPREAD = 0.4, 0.13
+"""Mean and deviation of what a new network says, about, in shares of the bins."""
+PIPE_FRAMES = (physics.PIPE_START_X[1] - physics.PIPE_START_X[0]) // physics.PIPE_SPEED
+
+
+def span(config: Config) -> tuple[float, float]:
+    """The returns that can be told apart: from a crash at once to a flight without end, and some room. What
+    is beyond is learned as the nearest one."""
+    steps = PIPE_FRAMES / config.skip
+    alive, passing = config.reward_alive, config.reward_pipe - config.reward_alive
+    flying = alive / (1 - config.gamma) + passing / (1 - config.gamma**steps)
+    low, high = min(flying, config.reward_crash, 0.0), max(flying, config.reward_crash, 0.0)
+    room = ROOM * (high - low) or 1.0
+    return low - room, high + room
 
 
 class Histogram(nn.Module):
@@ -28,11 +41,13 @@ class Histogram(nn.Module):
     edges: Tensor  # float32 [BINS + 1]
     middles: Tensor  # float32 [BINS]
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, low: float, high: float) -> None:
+        """low, high: the bins' ends."""
         super().__init__()
         self.network = network
         network.head = nn.Linear(network.get_parameter("head.weight").shape[1], 2 * BINS)
-        edges = torch.linspace(LOWEST, HIGHEST, BINS + 1)
+        self.width = (high - low) / BINS
+        edges = torch.linspace(low, high, BINS + 1)
         self.register_buffer("edges", edges, persistent=False)
         self.register_buffer("middles", (edges[1:] + edges[:-1]) / 2, persistent=False)
         nn.init.zeros_(network.head.weight)
@@ -40,9 +55,10 @@ class Histogram(nn.Module):
     @torch.no_grad()
     def begin(self, flap_bias: float) -> None:
         """Let a new network think less of flapping than of gliding, by so much."""
-        means = torch.tensor([FIRST, FIRST - flap_bias])
+        bins = (self.middles - self.edges[0]) / self.width
+        means = torch.tensor([FIRST * BINS, FIRST * BINS - flap_bias / self.width])
         self.network.get_parameter("head.bias").copy_(
-            ((self.middles - means[:, None]) / SPREAD).square().mul(-0.5).flatten()
+            ((bins - means[:, None]) / (SPREAD * BINS)).square().mul(-0.5).flatten()
         )
 
     def logits(self, obs: Tensor) -> Tensor:
@@ -65,8 +81,8 @@ class Histogram(nn.Module):
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """float32 [B]: cross-entropy of float32 [B, BINS], said of the actions taken, against float32 [B],
         what their Q values should have been."""
-        within = target.clamp(LOWEST + WIDTH / 2, HIGHEST - WIDTH / 2)[:, None]
-        below = torch.erf((self.edges - within) / (BLUR * math.sqrt(2)))
+        within = target[:, None].clamp(self.middles[0], self.middles[-1])
+        below = torch.erf((self.edges - within) / (BLUR * self.width * math.sqrt(2)))
         chance = below[:, 1:] - below[:, :-1]
         return -(chance / chance.sum(1, keepdim=True) * F.log_softmax(logits, 1)).sum(1)
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from vecflap import bitblock, bitconv, draws
 from vecflap.config import FRAMES, Config
 from vecflap.device import gains_by_bfloat16
-from vecflap.histogram import Histogram
+from vecflap.histogram import Histogram, span
 from vecflap.kernels import config as numba_config
 from vecflap.kernels import kernel
 from vecflap.render import SIZE
@@ -155,7 +155,7 @@ def make_network(config: Config, device: torch.device) -> nn.Module:
         torch.manual_seed(seed)
         network: nn.Module = NETWORKS[config.network](torch.bfloat16 if wants else torch.float32)
     if config.loss == "categorical":
-        network = Histogram(network)
+        network = Histogram(network, *span(config))
         network.begin(config.flap_bias)
     else:
         with torch.no_grad():
