@@ -93,6 +93,12 @@ def test_a_new_network_prefers_gliding_by_the_bias():
     assert torch.allclose(q[:, 0] - q[:, 1], torch.full((5,), 0.3), atol=0.02)
 
 
+def test_making_a_network_leaves_the_callers_draws_alone():
+    before = torch.get_rng_state()
+    make_network(CONFIG, CPU)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_caution_takes_deviations_off_and_the_bird_plays_by_it():
     made, obs = network(), stacks(200)
     with torch.inference_mode():

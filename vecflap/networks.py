@@ -154,12 +154,12 @@ def make_network(config: Config, device: torch.device) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network: nn.Module = NETWORKS[config.network](torch.bfloat16 if wants else torch.float32)
-    if config.loss == "categorical":
-        network = Histogram(network, *span(config))
-        network.begin(config.flap_bias)
-    else:
-        with torch.no_grad():
-            network.get_parameter("head.bias")[1] -= config.flap_bias
+        if config.loss == "categorical":
+            network = Histogram(network, *span(config))
+            network.begin(config.flap_bias)
+        else:
+            with torch.no_grad():
+                network.get_parameter("head.bias")[1] -= config.flap_bias
     return network.to(device).eval()
 
 
