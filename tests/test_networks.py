@@ -10,6 +10,7 @@ from tiny import CPU, frames
 from torch import nn
 
 from vecflap import bitblock, draws, networks
+from vecflap.bitconv import BitConvolution
 from vecflap.config import PRESETS, Config
 from vecflap.dqn import Learner, choose
 from vecflap.explore import GREEDY, explore
@@ -98,6 +99,19 @@ def test_on_a_cpu_the_compact_networks_tables_are_its_convolutions(threads, monk
         with torch.no_grad():
             for p in learned:
                 p.add_(0.1 * torch.randn(p.shape))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_tables_write_and_read_bfloat16_as_torch_rounds(threads, monkeypatch):
+    """The same bits as rounding what they write in float32; gradients as of those in float32."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    network, obs = Compact(), frames(7, 4)
+    learned = [network.conv1.weight, network.conv1.bias]
+    exact, rounded = (BitConvolution.apply(obs, *learned, d) for d in (torch.float32, torch.bfloat16))
+    assert torch.equal(rounded, exact.bfloat16())
+    slope = torch.randn(exact.shape).bfloat16()
+    ours, theirs = (torch.autograd.grad(out, learned, slope.to(out.dtype)) for out in (rounded, exact))
+    assert all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
 
 
 def shaken(network: Article) -> Article:

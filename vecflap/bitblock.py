@@ -59,7 +59,7 @@ def sums(rows: Rows, patterns: int, table: int, first: Any) -> Any:
                 pattern = builder.and_(pattern, ir.Constant(I64, 2**BITS - 1))
                 index = builder.add(pattern, ir.Constant(I64, STRIDE * picture))
                 indices.append(builder.mul(index, ir.Constant(I64, CHANNELS)))
-            total, *others = (builder.load(rows.row(table, index), align=4) for index in indices)
+            total, *others = (rows.load(table, index) for index in indices)
             for other in others:
                 total = builder.fadd(total, other)
             yield indices, total
@@ -74,7 +74,7 @@ def pool_rows(typing, out, to, table, patterns, first):  # type: ignore[no-untyp
         most = rows.zero
         for _, total in sums(rows, 3, 2, args[4]):
             most = builder.select(builder.fcmp_ordered(">", total, most), total, most)
-        builder.store(most, rows.row(0, args[1]), align=4)
+        rows.store(most, 0, args[1])
         return context.get_dummy_value()
 
     return types.void(out, types.int64, table, patterns, types.int64), code
@@ -88,7 +88,7 @@ def spread_pooled(typing, grads, outs, at, slopes, table, patterns, first):  # t
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         rows = Rows(CHANNELS, context, builder, sig, args)
         zero = rows.zero
-        out, left = (builder.load(rows.row(number, args[2]), align=4) for number in (1, 0))
+        out, left = (rows.load(number, args[2]) for number in (1, 0))
         left = builder.select(builder.fcmp_ordered(">", out, zero), left, zero)
         for indices, total in sums(rows, 5, 4, args[6]):
             is_it = builder.fcmp_ordered("==", total, out)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numba
+import numpy as np
 import torch
 from llvmlite import ir
 from numba import types
@@ -59,13 +60,13 @@ def sum_rows(typing, out, places, bias, table, octets, first):  # type: ignore[n
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         rows = Rows(CHANNELS, context, builder, sig, args)
         zero = rows.zero
-        sums = [builder.load(rows.row(2, ir.Constant(I64, 0)), align=4), zero]  # two: one need not wait
+        sums = [rows.load(2, ir.Constant(I64, 0)), zero]  # two: one need not wait
         for number, index in enumerate(seen(rows, 4, args[5])):
-            sums[number % 2] = builder.fadd(sums[number % 2], builder.load(rows.row(3, index), align=4))
+            sums[number % 2] = builder.fadd(sums[number % 2], rows.load(3, index))
         total = builder.fadd(*sums)
         positive = builder.select(builder.fcmp_ordered(">", total, zero), total, zero)
         for place in range(4):
-            builder.store(positive, rows.row(0, builder.extract_value(args[1], place)), align=4)
+            rows.store(positive, 0, builder.extract_value(args[1], place))
         return context.get_dummy_value()
 
     return types.void(out, places, bias, table, octets, types.int64), code
@@ -80,11 +81,11 @@ def spread_row(typing, grads, places, count, outs, table, octets, first):  # typ
         rows = Rows(CHANNELS, context, builder, sig, args)
         zero = rows.zero
         indices = [builder.extract_value(args[1], place) for place in range(4)]
-        total, *others = (builder.load(rows.row(0, index), align=4) for index in indices)
+        total, *others = (rows.load(0, index) for index in indices)
         for number, other in enumerate(others, 1):
             taken = builder.icmp_signed(">", args[2], ir.Constant(I64, number))
             total = builder.fadd(total, builder.select(taken, other, zero))
-        positive = builder.fcmp_ordered(">", builder.load(rows.row(3, indices[0]), align=4), zero)
+        positive = builder.fcmp_ordered(">", rows.load(3, indices[0]), zero)
         added = builder.select(positive, total, zero)
         for index in seen(rows, 5, args[6]):
             rows.add(4, index, added)
@@ -99,8 +100,8 @@ def add_row(typing, table, to, of, weight, added):  # type: ignore[no-untyped-de
 
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         rows = Rows(CHANNELS, context, builder, sig, args)
-        one, other = (builder.load(rows.row(n, args[i]), align=4) for n, i in ((0, 2), (3, 4)))
-        builder.store(builder.fadd(one, other), rows.row(0, args[1]), align=4)
+        one, other = (rows.load(n, args[i]) for n, i in ((0, 2), (3, 4)))
+        rows.store(builder.fadd(one, other), 0, args[1])
         return context.get_dummy_value()
 
     return types.void(table, types.int64, types.int64, weight, types.int64), code
@@ -172,7 +173,8 @@ def convolve(octets, table, bias, patches):
     """The first layer and its ReLU, where the second one sees them.
 
     octets: uint8 [B * 4 * 64 * 8], in, packed pictures. table: float32 [any], in, see fill_table.
-    bias: float32 [16], in. patches: float32 [B * 9 * 256], out: by place, then column, row and channel.
+    bias: float32 [16], in. patches: float32 [B * 9 * 256], out: by place, then column, row and channel; or
+    uint16, bfloat16 numbers.
     """
     convolve_some(octets, table, bias, patches, 0, len(patches) // OF_A_PICTURE)
 
@@ -189,7 +191,7 @@ def convolve_threaded(octets, table, bias, patches, threads):
 def spread_gradients(octets, patches, grads, tables):
     """The reverse of `convolve`: add the gradients of its outputs to the rows that were added to them.
 
-    grads: float32 [B * 9 * 256], in. tables: float32 [threads, any], in and out.
+    grads: as the patches, in. tables: float32 [threads, any], in and out.
     """
     spread_some(octets, patches, grads, tables[0], 0, len(patches) // OF_A_PICTURE)
 
@@ -202,18 +204,25 @@ def spread_gradients_threaded(octets, patches, grads, tables):
         spread_some(octets, patches, grads, tables[k], n * k // threads, n * (k + 1) // threads)
 
 
+def numbers(tensor: Tensor) -> np.ndarray:
+    """A tensor's memory, flat; uint16 for bfloat16."""
+    flat = tensor.detach().reshape(-1)
+    return (flat.view(torch.uint16) if flat.dtype == torch.bfloat16 else flat).numpy()
+
+
 class BitConvolution(torch.autograd.Function):
-    """float32 [B, 9, 256], what the second layer sees: of packed pictures int64 [B, 4, 64], by weights
-    float32 [16, 4, 8, 8] and biases [16], after ReLU. Without gradients for the pictures."""
+    """dtype [B, 9, 256], what the second layer sees: of packed pictures int64 [B, 4, 64], by weights
+    float32 [16, 4, 8, 8] and biases [16], after ReLU. dtype: torch.float32 or torch.bfloat16. Without
+    gradients for the pictures."""
 
     @staticmethod
-    def forward(ctx: Any, packed: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, packed: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
         """The table is filled each time: torch does not tell when weights have changed."""
-        table, rows = torch.empty(TABLE), weight.detach().permute(1, 2, 3, 0).contiguous()
-        fill_table(rows.view(-1).numpy(), table.numpy())
-        octets = packed.contiguous().view(torch.uint8).view(-1)
-        patches = torch.empty(len(packed), PLACES * PLACES, PATCH)
-        arrays = [tensor.numpy() for tensor in (octets, table, bias.detach(), patches.view(-1))]
+        table = torch.empty(TABLE)
+        fill_table(numbers(weight.permute(1, 2, 3, 0)), table.numpy())
+        octets = packed.contiguous().view(torch.uint8)
+        patches = torch.empty(len(packed), PLACES * PLACES, PATCH, dtype=dtype)
+        arrays = [numbers(tensor) for tensor in (octets, table, bias, patches)]
         threads = torch.get_num_threads()
         if threads == 1:
             convolve(*arrays)
@@ -226,14 +235,13 @@ class BitConvolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients of weights, each the sum over the bytes that have its bit, and of biases."""
-        octets, patches = ctx.saved_tensors
         tables = torch.zeros(torch.get_num_threads(), TABLE)
-        arrays = [t.numpy() for t in (octets, patches.view(-1), grads[0].reshape(-1), tables)]
+        arrays = [numbers(tensor) for tensor in (*ctx.saved_tensors, grads[0])]
         if len(tables) == 1:
-            spread_gradients(*arrays)
+            spread_gradients(*arrays, tables.numpy())
         else:
             with PARALLEL:
-                spread_gradients_threaded(*arrays)
+                spread_gradients_threaded(*arrays, tables.numpy())
         rows = tables.sum(0).view(SEEN, STRIDE, CHANNELS)[:, :VALUES]
         weight = (BITS @ rows).view(FRAMES, KERNEL, KERNEL, CHANNELS).permute(3, 0, 1, 2)
-        return None, weight, rows[0].sum(0)
+        return None, weight, rows[0].sum(0), None

@@ -73,7 +73,7 @@ class Compact(nn.Module):
 
     def by_tables(self, obs: Tensor) -> Tensor:
         """[B, 9, 32]: what the convolutions find, by place, on a CPU."""
-        patches = bitconv.BitConvolution.apply(obs, self.conv1.weight, self.conv1.bias)
+        patches = bitconv.BitConvolution.apply(obs, self.conv1.weight, self.conv1.bias, self.dtype)
         by_place = self.conv2.weight.permute(0, 2, 3, 1).flatten(1)
         return F.relu(F.linear(patches, by_place, self.conv2.bias))
 
