@@ -73,6 +73,8 @@ class Config:
     """Reward for a crash."""
     reward_alive: float = 0.1
     """Reward for any other frame."""
+    reward_close: float = -0.8
+    """Added to the reward of a frame within `clearance` of a pipe."""
     gamma: float = 0.95
     """Discount of a frame."""
     n_step: int = 5
@@ -87,8 +89,8 @@ class Config:
     worth: Q values less so many of their standard deviations. So it avoids what it is unsure of. Try 0.1,
     without a `flap_margin`."""
     clearance: int = 0
-    """Pixels: in training, birds crash that come closer to a pipe above or below them. What is learned to be
-    the edge is then before the real one."""
+    """Pixels: in training, a frame in which a bird is closer to a pipe above or below it is rewarded by
+    `reward_close` more. So birds keep away from the edge, and still know what is beyond."""
     missed: float = 0.2
     """Learn as if this share of the flaps were missed. Who does keeps away from where a flap is the last
     chance, which a network cannot tell to the pixel."""
@@ -250,6 +252,12 @@ class Config:
             raise ValueError(f"{source} is damaged, or of another version of vecflap: {error}") from None
 
     @property
+    def rewards(self) -> tuple[float, ...]:
+        """What VecFlap's `rew` of -1, 0, 1, 2 and 3 are worth."""
+        alive, passed = self.reward_alive, self.reward_pipe
+        return self.reward_crash, alive, passed, alive + self.reward_close, passed + self.reward_close
+
+    @property
     def rows(self) -> int:
         """Rows of the replay ring."""
         return self.capacity // self.envs
@@ -288,6 +296,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "reward_pipe": (-1e6, 1e6),
     "reward_crash": (-1e6, 1e6),
     "reward_alive": (-1e6, 1e6),
+    "reward_close": (-1e6, 1e6),
     "gamma": (0.0, 1.0),
     "n_step": (1, 1000),
     "caution": (0.0, 1e3),

@@ -97,6 +97,7 @@ class Gaps(NamedTuple):
 
 NO_STREAM = np.zeros(0, np.uint8)
 APPENDED, DROPPED = 1, 2  # what became of a game's pipes in a frame
+CLOSE = 2  # added to a game's reward where its bird is closer to a pipe than asked
 
 
 TOUCH_X = BIRD_X - shapes.PIPE_WIDTH + 1  # px: the leftmost pipe whose box shares a column with the bird's
@@ -262,11 +263,18 @@ def drop_gaps(top_0, top_1, top_2, moved):
 
 
 @inlined
-def find_crashes(y, cycle, age, pipe_x, gap_y, gap, clearance, term):
-    """Whether the birds have crashed, or come closer than `clearance` to a pipe above or below them."""
+def find_crashes(y, cycle, age, pipe_x, gap_y, gap, clearance, hit):
+    """Whether the birds would have crashed if gaps were narrower by `clearance` at both ends."""
     for i in range(len(y)):
         top, bottom = gap_y[i] + clearance, gap_y[i] + gap[i] - clearance
-        term[i] = crashed(y[i], wing(cycle[i], age[i]), pipe_x[i], top, bottom - top)
+        hit[i] = crashed(y[i], wing(cycle[i], age[i]), pipe_x[i], top, bottom - top)
+
+
+@inlined
+def note_close(close, rew):
+    """Add CLOSE where a bird is closer to a pipe than it should be."""
+    for i in range(len(close)):
+        rew[i] += CLOSE * close[i]
 
 
 @inlined
@@ -281,7 +289,8 @@ def advance(state, act, rew, term, score, moved, ranges, clearance, gaps, a, b):
     """Play one frame of games a..b-1, in the original's order, up to the crash: `restart` those then.
 
     state:  int32 [16, N], in and out. act: uint8 [N], in, 1 = flap, 0 = glide.
-    rew:    int8 [N], out, -1 crash, +1 pipe passed, 0 otherwise. term: uint8 [N], out, 1 = crash.
+    rew:    int8 [N], out, -1 crash; else 1 for a pipe passed, 0 for none; CLOSE more within the clearance.
+    term:   uint8 [N], out, 1 = crash.
     score:  int32 [N], out, pipes passed. One passed in the frame of the crash counts, though rew is -1.
     moved:  uint8 [N], out, 0, APPENDED or DROPPED.
     ranges: int32 [N, 12], in, the games' rules, see rules.Rules.row.
@@ -295,8 +304,9 @@ def advance(state, act, rew, term, score, moved, ranges, clearance, gaps, a, b):
     for i in range(a, b):
         if moved[i] == APPENDED:
             state[GAP_Y + 2, i] = draw_gap(state, i, ranges[i], gaps)
-    find_crashes(
-        *(state[BIRD_Y, a:b], state[WING_CYCLE, a:b], state[AGE, a:b], state[PIPE_X, a:b]),
-        *(state[GAP_Y, a:b], state[GAP, a:b], clearance, term[a:b]),
-    )
+    y, cycle, age, pipe_x = state[BIRD_Y, a:b], state[WING_CYCLE, a:b], state[AGE, a:b], state[PIPE_X, a:b]
+    if clearance > 0:
+        find_crashes(y, cycle, age, pipe_x, state[GAP_Y, a:b], state[GAP, a:b], clearance, term[a:b])
+        note_close(term[a:b], rew[a:b])
+    find_crashes(y, cycle, age, pipe_x, state[GAP_Y, a:b], state[GAP, a:b], 0, term[a:b])
     punish_crashes(term[a:b], rew[a:b])

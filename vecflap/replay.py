@@ -63,7 +63,7 @@ class Replay:
         frames: int = 4,
         n_step: int = 1,
         gamma: float = 0.99,
-        rewards: tuple[float, float, float] = (-1.0, 0.1, 1.0),
+        rewards: tuple[float, ...] = (-1.0, 0.1, 1.0),
         exponent: float = 0.0,
         correction: float = 0.0,
         seed: int = 0,
@@ -72,7 +72,7 @@ class Replay:
     ) -> None:
         """
         rows, envs: T and N. frames: K. n_step: n; T >= K + n.
-        rewards:    of a crash, of staying alive, of a pipe passed.
+        rewards:    of `rew` -1, 0, 1, ...: a crash, staying alive, a pipe passed; 2, 3 within a clearance.
         exponent:   of a value's error, in how often a step is sampled; 0: all alike.
         correction: of a step's chance to be sampled, in its weight, with a minus; 1 undoes the bias.
         seed:       of the draws that choose what is sampled.
@@ -300,7 +300,8 @@ class Replay:
         held = torch.arange(oldest, self.row, device=self.device) % self.rows
         act, rew, term, age = self.act[held], self.rew[held], self.term[held], self.age[held].long()
         expected = torch.where(term > 0, 0, (age + 1).clamp(max=OLDEST_AGE))
-        assert bool(((act <= 1 + STRAYED) & (term <= CUT) & (rew <= 1) & (rew >= -1)).all()), "out of range"
+        known = (rew >= -1) & (rew < len(self.rewards) - 1)
+        assert bool(((act <= 1 + STRAYED) & (term <= CUT) & known).all()), "out of range"
         assert bool(((rew == -1) == (term == CRASHED)).all()), "a crash, and only a crash, costs -1"
         assert bool((age[1:] == expected[:-1]).all()), "an age follows from the row before"
 
@@ -384,8 +385,8 @@ def errors(act, rew, term, value, taken, reward, power, row, error):
     """What the values of taken actions at a row were wrong by.
 
     act, term: uint8 [T, N], rew: int8 [T, N], in: the rings. value, taken: float32 [n + 1, N], in, see
-    Replay.rate. reward: float32 [3], of rew -1, 0, 1; power: float32 [n + 1], gamma^k. error: float32 [N],
-    out.
+    Replay.rate. reward: float32 [any], of rew -1, 0, 1, ...; power: float32 [n + 1], gamma^k.
+    error: float32 [N], out.
     """
     kept = len(value)
     for game in range(len(error)):

@@ -141,7 +141,7 @@ class Run:
             frames=FRAMES,
             n_step=config.n_step,
             gamma=config.gamma,
-            rewards=(config.reward_crash, config.reward_alive, config.reward_pipe),
+            rewards=config.rewards,
             exponent=config.priority,
             correction=config.correction,
             seed=config.seed,

@@ -52,7 +52,7 @@ class VecFlap:
     final: int64 [N, 64]  where term is 1, the picture at the crash, if asked for; else [0, 64]
     crashes: int32 [16, N]  the same in numbers, see physics.Games; else [16, 0]
     age:   uint8 [N]      steps since the episode began, cut at 255; 0 = its first picture
-    rew:   int8 [N]       -1 crash, +1 pipe passed, 0 otherwise
+    rew:   int8 [N]       -1 crash, +1 pipe passed, 0 otherwise; CLOSE more within the clearance
     term:  uint8 [N]      1 = the episode ended in this step
     score: int32 [N]      pipes passed in this episode, of the one that just ended where term is 1
     games: physics.Games  the whole state by name, for looking: views of `state`, int32 [16, N]
@@ -96,7 +96,7 @@ class VecFlap:
         buffers: memories for frames: those of a step stay as they are for `buffers` - 1 steps more.
         final:   whether to draw the pictures of crashes.
         skip:    frames a step plays with the same action; a crash ends it.
-        clearance: px; birds crash that come closer to a pipe above or below them. The pictures stay the same.
+        clearance: px; `rew` tells where birds are closer to a pipe above or below them.
         disturb: actions that stick or come late, pixels that flip.
         """
         if envs < 1:
