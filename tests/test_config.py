@@ -91,13 +91,6 @@ def test_resume_needs_a_folder():
     assert Config(resume=True, out=Path("x")).resume
 
 
-def test_clearance_leaves_a_gap_to_fly_through():
-    with pytest.raises(ValueError, match=r"^--clearance 6 leaves less .* gap of 50: .* --clearance 5\.$"):
-        Config(gap=50, clearance=6)
-    assert Config(gap=50, clearance=5).clearance == 5
-    assert Config(clearance=20).gap == 0
-
-
 def test_batch_norm_needs_more_than_one_transition():
     with pytest.raises(ValueError, match=r"--batch 1 .*--batch 2"):
         Config(network="article", batch=1)
@@ -149,6 +142,8 @@ def test_the_article_preset_has_the_articles_numbers():
         "envs": 1,
         "network": "article",
         "loss": "squared",
+        "caution": 0.0,
+        "clearance": 0,
         "optimiser": "adam",
         "lr": 2e-4,
         "lr_end": 2e-4,

@@ -73,33 +73,32 @@ class Config:
     """Reward for a crash."""
     reward_alive: float = 0.1
     """Reward for any other frame."""
-    reward_close: float = -0.8
+    reward_close: float = -1.0
     """Added to the reward of a frame within `clearance` of a pipe."""
-    gamma: float = 0.95
+    gamma: float = 0.97
     """Discount of a frame."""
-    n_step: int = 5
+    n_step: int = 8
     """Rewards summed before the target network's value takes over."""
     double: bool = False
     """Double DQN: the online network chooses the next action, the target network values it."""
-    loss: Literal["huber", "squared", "categorical"] = "huber"
+    loss: Literal["huber", "squared", "categorical"] = "categorical"
     """Of the taken action's Q value against its target. categorical: values are distributions, see
-    histogram.py; try it with `muon`."""
-    caution: float = 0.0
+    histogram.py; the others want `--caution 0`."""
+    caution: float = 0.1
     """With `categorical`, what the bird that is judged and kept plays by, and what states are learned to be
-    worth: Q values less so many of their standard deviations. So it avoids what it is unsure of. Try 0.1,
-    without a `flap_margin`."""
-    clearance: int = 0
+    worth: Q values less so many of their standard deviations. So it avoids what it is unsure of."""
+    clearance: int = 6
     """Pixels: in training, a frame in which a bird is closer to a pipe above or below it is rewarded by
     `reward_close` more. So birds keep away from the edge, and still know what is beyond."""
     missed: float = 0.2
     """Learn as if this share of the flaps were missed. Who does keeps away from where a flap is the last
     chance, which a network cannot tell to the pixel."""
-    slipped: float = 0.0
+    slipped: float = 0.05
     """Learn as if in this share of the glides a flap slipped in: keeps away from where one would be the
     end."""
-    flap_margin: float = -0.05
+    flap_margin: float = 0.0
     """The bird that is judged and kept flaps when that is better than gliding by more than this: below 0, a
-    little early. What is learned is to flap as late as one dares, which shows where the edge is."""
+    little early."""
     flap_bias: float = 0.3
     """How much less a new network thinks of flapping than of gliding: else half of them cling to the
     ceiling."""
@@ -113,14 +112,14 @@ class Config:
     """The first update comes after this many steps."""
     capacity: int = 2_097_152
     """Steps kept for replay, one 512-byte frame each: 2**21 are 1.02 GiB on the device."""
-    optimiser: Literal["adam", "muon"] = "adam"
-    """muon: steps that are equally long in all directions of a layer's weights, see muon.py; it wants another
-    `lr`, say 0.01. Too dear for the article's network on a CPU."""
-    lr: float = 1e-3
+    optimiser: Literal["adam", "muon"] = "muon"
+    """muon: steps that are equally long in all directions of a layer's weights, see muon.py; too dear for the
+    article's network on a CPU. adam wants a smaller `lr`, say 0.001."""
+    lr: float = 1e-2
     """Learning rate at the start; with muon that of matrices, and a fifth of it that of the rest."""
-    lr_end: float = 1e-4
+    lr_end: float = 3e-4
     """Learning rate from `lr_steps` on; straight in between."""
-    lr_steps: int = 640_000
+    lr_steps: int = 2_000_000
     """Steps over which the learning rate falls to `lr_end`."""
     adam_eps: float = 1e-8
     """Adam's epsilon."""
@@ -133,21 +132,22 @@ class Config:
     """How much less a step's loss counts that is sampled more often: exponent; 1 undoes the bias."""
     target_every: int = 0
     """Copy the target network every so many steps; 0: let it follow softly, see `target_rate`."""
-    target_rate: float = 0.005
+    target_rate: float = 0.01
     """Share by which the target network moves to the online one at each update, where `target_every` is 0."""
-    average: float = 3.0
+    average: float = 6.0
     """The network that is judged and kept is an average of the online ones over about the last part of all
-    updates, for 3 the last third; 0: the online one itself."""
+    updates, for 6 the last sixth; 0: the online one itself."""
 
     # Exploration
     eps_start: float = 0.1
     """Share of random actions at the start."""
-    eps_end: float = 0.001
+    eps_end: float = 0.01
     """Share of random actions from `eps_steps` on; straight in between."""
     eps_steps: int = 200_000
     """Steps over which the share of random actions falls."""
-    flap_chance: float = 0.5
-    """Chance that a random action flaps."""
+    flap_chance: float = 1.0
+    """Chance that a random action flaps. A bird flaps once in a dozen frames: what comes of a flap is what it
+    seldom learns."""
     clumsy: float = 0.5
     """Share of the games that miss flaps, as many as `missed` says. The others are played as well as can
     be."""
@@ -162,7 +162,7 @@ class Config:
     any_score: bool = True
     """Games begin with any score drawn, of one digit, two or three, in equal parts: while it learns a bird
     seldom gets as far, and the digits stand where it looks."""
-    practice: float = 0.4
+    practice: float = 0.2
     """Share of the games that practise: they begin shortly before a death of another game, see lessons.py."""
 
     # Choosing the best
@@ -208,11 +208,6 @@ class Config:
         if 0 < self.gap < SMALLEST_GAP:
             raise ValueError(
                 f"--gap {self.gap} is not a whole number from {SMALLEST_GAP} to {RANGES['gap'][1]}."
-            )
-        if self.gap and self.gap - 2 * self.clearance < SMALLEST_GAP:
-            raise ValueError(
-                f"--clearance {self.clearance} leaves less than {SMALLEST_GAP} pixels of a gap of {self.gap}:"
-                f" the most is --clearance {(self.gap - SMALLEST_GAP) // 2}."
             )
         least = self.envs * (FRAMES + self.n_step)
         if self.capacity < least:
@@ -357,9 +352,10 @@ PRESETS = {
         n_step=1,
         double=False,
         loss="squared",
+        caution=0.0,
+        clearance=0,
         missed=0.0,
         slipped=0.0,
-        flap_margin=0.0,
         flap_bias=0.0,
         priority=0.0,
         correction=0.0,
@@ -372,6 +368,7 @@ PRESETS = {
         steps_per_update=3,  # its thread has no back-pressure: re-created on 2 cores, an update took 3 steps
         learn_start=100,
         capacity=50_000,
+        optimiser="adam",
         lr=2e-4,
         lr_end=2e-4,
         clip=0.0,

@@ -1,5 +1,4 @@
-"""An optimiser to try, `--optimiser muon`: momentum, whose step for a matrix of weights has all its
-directions made equally long.
+"""The optimiser: momentum, whose step for a matrix of weights has all its directions made equally long.
 
 Some directions of a gradient are a thousand times as long as others, and a step along it learns those alone.
 Muon (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024) takes the nearest matrix
