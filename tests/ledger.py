@@ -27,7 +27,7 @@ class Ledger:
 
     def __init__(self, envs: int, frames: int, n_step: int, gamma: float, rewards: tuple) -> None:
         self.frames, self.n_step, self.gamma = frames, n_step, gamma
-        self.reward_of = dict(zip((-1, 0, 1), rewards, strict=True))
+        self.reward_of = dict(zip((-1, 0, 1, 2, 3), rewards, strict=True))
         self.rows: list[Row] = []
         self.seen: list[np.ndarray] = []  # the frames of the rows
         self.rew: list[list[int]] = []
@@ -107,8 +107,8 @@ def stream(ends: np.ndarray, seed: int, strays: float = 0.0) -> Iterator[Row]:
     for t, term in enumerate(ends):
         frame = rng.integers(-(2**63), 2**63 - 1, (len(term), 64))
         frame[:, 0] = t * len(term) + np.arange(len(term))
-        act, passed = rng.integers(0, 2, (2, len(term)))
-        rew = np.where(term == 1, -1, passed)
+        act, rew = rng.integers(0, [[2], [4]], (2, len(term)))
+        rew = np.where(term == 1, -1, rew)
         act += STRAYED * (rng.random(len(term)) < strays)
         row = (
             frame,
@@ -146,7 +146,7 @@ def played(envs: int, steps: int) -> Iterator[Row]:
         yield Row(frame, age, sim.act.clone(), sim.rew.clone(), sim.term.clone(), value, taken)
 
 
-REWARDS = (-1.0, 0.1, 1.0)
+REWARDS = (-1.0, 0.1, 1.0, -0.7, 0.3)
 
 
 def both(rows: int, envs: int, **options) -> tuple[Replay, Ledger]:

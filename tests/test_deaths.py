@@ -32,7 +32,7 @@ class Never(nn.Module):
 
 def deaths_of(network: nn.Module, games: int = 3):
     witness = Witness(games)
-    scores = evaluate(Policy(network.eval(), Config(flap_margin=0.0)), Config(), games, 5, witness=witness)
+    scores = evaluate(Policy(network.eval(), Config()), Config(), games, 5, witness=witness)
     return scores, witness.deaths
 
 

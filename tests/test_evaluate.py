@@ -48,7 +48,7 @@ class Erratic(nn.Module):
 
 
 def policy(network: nn.Module) -> Policy:
-    return Policy(network.eval(), Config(flap_margin=0.0))
+    return Policy(network.eval(), Config())
 
 
 def played_out(
@@ -132,12 +132,6 @@ def test_a_bird_that_only_glides_or_flaps_passes_nothing(q):
     assert (scores.mean, scores.survived, scores.limit) == (0.0, 0.0, 5)
 
 
-def test_the_margin_of_the_training_counts():
-    obs = torch.zeros(3, 4, 64, dtype=torch.int64)
-    for margin, act in ((0.0, 1), (0.4, 1), (0.6, 0)):
-        assert Policy(Fixed(0.0, 0.5), Config(flap_margin=margin)).act(obs).tolist() == [act] * 3
-
-
 def test_scores_in_numbers():
     scores = Scores(np.array([0, 5, 2, 5], np.int32), 5, 2, 9)
     assert scores.per_death == 6.0
@@ -191,7 +185,7 @@ def test_an_exam_tells_what_it_is_of(folder):
 
 
 def test_an_exam_plays_the_games_of_its_seed_by_its_rules(monkeypatch):
-    bird = Policy(Erratic().eval(), Config(rules="flap9", gap=100, flap_margin=0.0))
+    bird = Policy(Erratic().eval(), Config(rules="flap9", gap=100))
     monkeypatch.setattr("vecflap.evaluate.load", lambda *_: bird)
     monkeypatch.setattr("vecflap.evaluate.best_of", lambda path: path)
     for seed, rules, gap in ((0, None, 230), (3, "flap7", 230), (0, None, 0)):

@@ -17,7 +17,7 @@ from vecflap.players import careful
 from vecflap.replay import Batch
 from vecflap.sim import VecFlap
 
-CONFIG = Config(loss="categorical", caution=0.1, flap_margin=0.0, precision="float32")
+CONFIG = Config(precision="float32")
 CPU = torch.device("cpu")
 LOWEST, HIGHEST = span(CONFIG)
 WIDTH = (HIGHEST - LOWEST) / BINS
@@ -153,9 +153,9 @@ def test_games_that_rehearse_are_played_by_the_mean():
 
 def test_returns_without_end_cannot_be_told():
     with pytest.raises(ValueError, match=r"--gamma 1 .*--gamma 0\.99"):
-        Config(loss="categorical", gamma=1.0)
+        Config(gamma=1.0)
 
 
 def test_caution_needs_distributions():
     with pytest.raises(ValueError, match=r"--caution 0\.1 needs distributions: --loss categorical\."):
-        Config(caution=0.1)
+        Config(loss="huber", caution=0.1)

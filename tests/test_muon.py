@@ -79,7 +79,7 @@ def test_every_weight_is_moved_by_one_optimiser_and_the_last_layer_by_adam(name)
     muon, adam = found
     names = {id(weight): name for name, weight in network.named_parameters()}
     by_muon = [names[id(weight)] for weight in muon.param_groups[0]["params"]]
-    assert by_muon == ["conv1.weight", "conv2.weight", "hidden.weight"]
+    assert by_muon == [f"network.{layer}.weight" for layer in ("conv1", "conv2", "hidden")]
     for optimiser in found:
         set_rate(optimiser, 0.5)
     assert (muon.param_groups[0]["lr"], adam.param_groups[0]["lr"]) == (0.5, 0.5 * ADAMS_SHARE)

@@ -48,7 +48,7 @@ def test_scenes_are_successive_frames_of_the_policys_game(run):
     )
     assert ages == tuple(range(15))
     values = [scene.q for scene in islice(watch.play(policy, 0), 15)]
-    assert flaps[1:] == tuple(flap - glide > policy.config.flap_margin for glide, flap in values[1:])
+    assert flaps[1:] == tuple(flap > glide for glide, flap in values[1:])
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".png"])

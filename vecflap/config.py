@@ -96,9 +96,6 @@ class Config:
     slipped: float = 0.05
     """Learn as if in this share of the glides a flap slipped in: keeps away from where one would be the
     end."""
-    flap_margin: float = 0.0
-    """The bird that is judged and kept flaps when that is better than gliding by more than this: below 0, a
-    little early."""
     flap_bias: float = 0.3
     """How much less a new network thinks of flapping than of gliding: else half of them cling to the
     ceiling."""
@@ -170,7 +167,7 @@ class Config:
     """Steps from a selection's begin to the next one's, or twice, three times as many where it plays long:
     greedy play of games that are neither training's nor the exam's, beside training. Too many deaths end one
     early."""
-    eval_games: int = 400
+    eval_games: int = 1_000
     """Games of a selection."""
     eval_pipes: int = 200
     """Pipes at which a game of a selection ends."""
@@ -298,7 +295,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "clearance": (0, 20),
     "missed": (0.0, 1.0),
     "slipped": (0.0, 1.0),
-    "flap_margin": (-1e6, 1e6),
     "flap_bias": (-1e6, 1e6),
     "batch": (1, 1_048_576),
     "steps_per_update": (1, 10**9),

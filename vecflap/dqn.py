@@ -37,10 +37,9 @@ def worth(q: Tensor, chooser: Tensor, missed: float, slipped: float) -> Tensor:
     return torch.where(chooser[:, 1] > chooser[:, 0], flap.lerp(glide, missed), glide.lerp(flap, slipped))
 
 
-def choose(q: Tensor, flap_margin: float = 0.0) -> Tensor:
-    """uint8 [B]: the greedy actions for float32 [B, 2] Q values. Flap only if better by more than the
-    margin."""
-    return (q[:, 1] - q[:, 0] > flap_margin).to(torch.uint8)
+def choose(q: Tensor) -> Tensor:
+    """uint8 [B]: the greedy actions for float32 [B, 2] Q values. Flap only if that is better."""
+    return (q[:, 1] > q[:, 0]).to(torch.uint8)
 
 
 class Meter(NamedTuple):
@@ -107,7 +106,7 @@ class Learner:
         wanted = greedy.clone()
         if self.config.rehearse and len(obs) > self._rehearses.start:
             kept = getattr(self, self.kept)(obs[self._rehearses])  # without caution: it shall see the edge
-            wanted[self._rehearses] = choose(kept, self.config.flap_margin)
+            wanted[self._rehearses] = choose(kept)
         act = torch.where(forced == GREEDY, wanted, forced)
         taken = q.gather(1, act.long()[:, None]).squeeze(1)
         return Choice(act, act + STRAYED * (act != greedy).byte(), self._worth(q, q), taken)

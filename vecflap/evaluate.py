@@ -64,7 +64,7 @@ class Policy(NamedTuple):
 
     def act(self, obs: torch.Tensor) -> torch.Tensor:
         """uint8 [B]: the greedy actions."""
-        return choose(self.q(obs), self.config.flap_margin)
+        return choose(self.q(obs))
 
 
 def load(path: str | Path, device: str = "cpu") -> Policy:
@@ -221,7 +221,7 @@ def match(
         explore(forced.numpy(), seed, draws.EXPLORE_EXAM, stacks.row, epsilon, 0.5, 0, 0.0)
         chosen = forced[playing]
         sim.act.zero_()
-        sim.act[playing] = torch.where(chosen == GREEDY, choose(q, policy.config.flap_margin), chosen)
+        sim.act[playing] = torch.where(chosen == GREEDY, choose(q), chosen)
         if witness:
             witness.see(playing, sim.rows, q.numpy(), sim.act.numpy()[playing])
         sim.step()

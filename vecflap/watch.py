@@ -86,7 +86,7 @@ def play(policy: Policy, seed: int) -> Iterator[Scene]:
         stacks.open(sim.frame, sim.age)
         obs = stacks.latest()
         q = policy.q(obs)
-        sim.step(choose(q, policy.config.flap_margin))
+        sim.step(choose(q))
         stacks.close(sim.act, sim.rew, sim.term)
         best = max(best, int(sim.score[0]))
         glide, flap = q[0].tolist()
