@@ -194,7 +194,8 @@ def test_initial_weights_follow_from_the_seed_alone(name):
     for key, weights in one.state_dict().items():
         assert torch.equal(weights, learner.online.state_dict()[key])
         assert torch.equal(weights, learner.target.state_dict()[key])
-        assert weights.unique().numel() < 3 or not torch.equal(weights, other.state_dict()[key]), key
+        always = weights.unique().numel() < 3 or key.endswith("head.bias")
+        assert always or not torch.equal(weights, other.state_dict()[key]), key
 
 
 @pytest.mark.parametrize("name", ["compact", "article"])

@@ -23,7 +23,7 @@ CONTRADICTIONS = {
     "act": 4,
     "term": 3,
     "rew": -2,
-    "rew up": 2,
+    "rew up": 4,
     "a crash without reward": 0,
     "a reward without crash": -1,
 }

@@ -58,6 +58,7 @@ def test_init_begins_with_the_given_weights_and_nothing_else(tmp_path):
         for network in ("online.", "target.", "average."):
             assert same(tensors(tmp_path / name, network), weights), network
         assert not tensors(tmp_path / name, "adam.")
+        assert not tensors(tmp_path / name, "muon.")
         assert int(tensors(tmp_path / name)["updates"]) == 0
 
 
@@ -123,14 +124,14 @@ def test_a_goal_that_was_reached_is_not_another_one(tmp_path, monkeypatch):
 
 
 def test_a_verdict_comes_after_as_many_rows_as_the_games_took(tmp_path, monkeypatch):
-    monkeypatch.setattr(selection, "match", Judge(9, 9, 9, rows=70))
-    trained(tmp_path / "a", steps=1_500, eval_games=50)  # 29 rows for each 200 steps
+    monkeypatch.setattr(selection, "match", Judge(9, 9, 9, rows=120))
+    trained(tmp_path / "a", steps=1_500, eval_games=50)  # 49 rows for each 200 steps
     lines = selections(tmp_path / "a")
     assert [(line["judged"], line["step"]) for line in lines] == [(200, 800), (800, 1_400), (1_400, 1_504)]
 
 
 def test_a_selection_under_way_is_played_to_its_end_when_the_steps_are(tmp_path, monkeypatch):
-    monkeypatch.setattr(selection, "match", Judge(9, 0, rows=70))
+    monkeypatch.setattr(selection, "match", Judge(9, 0, rows=120))
     outcome = trained(tmp_path / "a", steps=1_000, eval_games=50)
     lines = selections(tmp_path / "a")
     assert [(line["judged"], line["step"]) for line in lines] == [(200, 800), (800, 1_000)]
@@ -190,7 +191,8 @@ def test_another_seed_gives_another_run(tmp_path):
     one, other = (trained(tmp_path / str(seed), seed=seed).folder for seed in (0, 1))
     assert unclocked(one) != unclocked(other)
     ours, theirs = (tensors(folder) for folder in (one, other))
-    for name in ("sim.games", "replay.frame", "replay.act", "online.conv1.weight", "target.head.weight"):
+    learned = "online.network.conv1.weight", "target.network.head.weight"
+    for name in ("sim.games", "replay.frame", "replay.act", *learned):
         assert not torch.equal(ours[name], theirs[name]), name
 
 

@@ -222,7 +222,9 @@ class Config:
         if self.network == "article" and self.batch == 1:
             raise ValueError("--batch 1 is too small for the batch norm of --network article: try --batch 2.")
         if self.caution and self.loss != "categorical":
-            raise ValueError(f"--caution {self.caution} needs distributions: --loss categorical.")
+            raise ValueError(
+                f"--caution {self.caution} needs distributions: --loss categorical; or --caution 0."
+            )
         if self.loss == "categorical" and self.gamma == 1:
             raise ValueError(
                 "--gamma 1 has no greatest return for --loss categorical to tell: try --gamma 0.99."

@@ -168,6 +168,7 @@ def fill(network: nn.Module, weights: dict[str, Tensor], source: Path) -> None:
     try:
         network.load_state_dict(weights)
     except RuntimeError:
+        name = type(network.network if isinstance(network, Histogram) else network).__name__
         raise ValueError(
-            f"{source} holds the weights of another network than {type(network).__name__}."
+            f"{source} holds the weights of another network than {name}, or those of another --loss."
         ) from None

@@ -95,7 +95,8 @@ def states(games, rows):
 def fit(name, lr, obs, worth, updates):
     """A row of the table: errors after a half and all of the updates."""
     torch.manual_seed(0)
-    network = make_network(Config(flap_bias=0.0, precision="float32"), torch.device("cpu"))
+    config = Config(loss="huber", caution=0.0, flap_bias=0.0, precision="float32")
+    network = make_network(config, torch.device("cpu"))
     found = optimisers(network, name, lr, 1e-8, torch.device("cpu"))
     test = torch.arange(len(obs)) % 8 == 0
     x, y = obs[~test], worth[~test]
