@@ -12,7 +12,7 @@ from training import training_table
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "performance.md")
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "performance.md", ROOT / "docs" / "evaluation.md")
 
 
 def machine_words(machine):
@@ -34,6 +34,20 @@ def seeds_table(results):
         said = row["reached"] or "not done"
         lines.append(f"| {run} | {said} | {e['mean']:.1f} | {e['min']} | {e['survived']:.0%} |")
     return "\n".join([*lines, "", f"`{results['command']}` on {machine_words(results['machine'])}."])
+
+
+def exams_table(results):
+    """Every exam of a bird."""
+    lines = [
+        "| exam | games | limit | mean | median | fewest | reach it | lost, at most, at 95 % |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for e in results["exams"]:
+        asked = f"{e['exam']} | {e['games']:,} | {e['pipes']:,}"
+        came = f"{e['mean']:,.1f} | {e['median']:,.0f} | {e['min']:,}"
+        lines.append(f"| {asked} | {came} | {e['survived']:.0%} | {e['lost_at_most']:.1%} |")
+    command = f"python bench/exams.py {results['bird']}"
+    return "\n".join([*lines, "", f"`{command}`; the bird is of `{results['made']}`."])
 
 
 KEY = ("rules", "envs", "threads", "in_step")
@@ -127,6 +141,7 @@ def gym_table(results):
 
 TABLES = {
     "seeds-flap7": seeds_table,
+    "exam-flap7": exams_table,
     "sim": speed_table,
     "peers": peers_table,
     "parts": parts_table,
