@@ -6,17 +6,19 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from vecflap.config import Config
+from vecflap.config import PRESETS
 from vecflap.graphs import WARM_UP, Captured
 from vecflap.loop import train
 from vecflap.run import View
 
 NEVER = 10**12
+PRESET_OF = {preset.network: preset for preset in PRESETS.values()}
 PROFILED = 0.2  # s: thousands of kernels
 PAUSE = 5.0  # us: longer ones are not a graph's, but the host's
 
@@ -117,13 +119,16 @@ def runs(args) -> Iterator[tuple[str, dict[str, Any]]]:
     """Name and changes of the config, of every run: an update a row, and the default recipe's updates."""
     sims: tuple[Any, ...] = ("cpu",) if args.cpu else ("cpu", "cuda")
     most = args.envs[-1]
-    for network, envs, sim in itertools.product(("compact", "article"), args.envs, sims):
+    for network, envs, sim in itertools.product(PRESET_OF, args.envs, sims):
         batch = 16 if args.cpu else 1024 if envs == most else 128
         one_a_row = {"batch": batch, "steps_per_update": max(envs, 64)}
         yield f"{network} {envs} {sim}", {"network": network, "envs": envs, "sim": sim} | one_a_row
     for sim in sims:
         recipe = {"batch": 16, "steps_per_update": most // 4} if args.cpu else {}
-        yield f"compact {most} {sim}, default ratio", {"envs": most, "sim": sim} | recipe
+        yield (
+            f"compact {most} {sim}, default ratio",
+            {"network": "compact", "envs": most, "sim": sim} | recipe,
+        )
 
 
 def throughput(args):
@@ -137,7 +142,8 @@ def throughput(args):
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "run"
             try:
-                train(Config(device=args.device, until="steps", out=out, **changes), window)
+                config = replace(PRESET_OF[changes["network"]], device=args.device, until="steps", out=out)
+                train(replace(config, **changes), window)
                 results[name] = window.result
                 check_captured()
             except Exception as error:

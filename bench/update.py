@@ -5,10 +5,9 @@ import time
 from dataclasses import replace
 
 import torch
-from throughput import check_captured, wait
+from throughput import PRESET_OF, check_captured, wait
 from training import flops_of
 
-from vecflap.config import Config
 from vecflap.dqn import Learner
 from vecflap.folder import settle
 from vecflap.graphs import WARM_UP
@@ -64,8 +63,8 @@ def updates(args, ceilings):
     """Times of an update, and its floor: its FLOPs at the rate of matrix products, or its bytes at that of
     copies, whichever is longer. ceilings: those rates."""
     results = {}
-    for network in ("compact", "article"):
-        config = settle(Config(network=network, device=args.device, batch=16 if args.cpu else 1024))
+    for network in PRESET_OF:
+        config = settle(replace(PRESET_OF[network], device=args.device, batch=16 if args.cpu else 1024))
         batch = transitions(config.batch, args.device)
         weights = sum(p.nbytes for p in Learner(config, torch.device(args.device)).online.parameters())
         floors = {

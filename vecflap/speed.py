@@ -106,10 +106,11 @@ def states(count: int) -> torch.Tensor:
 
 
 def of_learning(config: Config, seconds: float) -> Iterator[Speed]:
-    """Acting and updates, of both networks, without playing and sampling."""
+    """Acting and updates, by both presets, without playing and sampling."""
     device = torch.device(config.device)
     for preset in (PRESETS["fast"], PRESETS["article"]):
-        learner, batch = Learner(replace(config, network=preset.network), device), preset.batch
+        ours = replace(preset, device=config.device, threads=config.threads, precision=config.precision)
+        learner, batch = Learner(ours, device), preset.batch
         obs, forced = states(64).to(device), torch.full((64,), GREEDY, dtype=torch.uint8, device=device)
         about = f"{preset.network} network, {config.precision}"
         took = median(partial(learner.act, obs, forced), seconds)
