@@ -47,7 +47,8 @@ def exams_table(results):
         came = f"{e['mean']:,.1f} | {e['median']:,.0f} | {e['min']:,}"
         lines.append(f"| {asked} | {came} | {e['survived']:.0%} | {e['lost_at_most']:.1%} |")
     command = f"python bench/exams.py {results['bird']}"
-    return "\n".join([*lines, "", f"`{command}`; the bird is of `{results['made']}`."])
+    made = f"the bird is of `{results['made']}`"
+    return "\n".join([*lines, "", f"`{command}` on {machine_words(results['machine'])}; {made}."])
 
 
 KEY = ("rules", "envs", "threads", "in_step")
