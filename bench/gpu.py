@@ -28,8 +28,8 @@ from throughput import throughput, wait
 
 from vecflap import VecFlap
 from vecflap.checkpoint import load_checkpoint
+from vecflap.device import cpu_name
 from vecflap.doctor import findings
-from vecflap.folder import cpu_name
 
 ROOT = Path(__file__).parent.parent
 MINUTES = 9.5

@@ -176,7 +176,7 @@ def main():
             os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         print(rate_of(GAMES[arguments.one], arguments.seconds))
         return
-    from vecflap.folder import cpu_name
+    from vecflap.device import cpu_name
 
     failed = {}
     if arguments.install:

@@ -159,7 +159,7 @@ def main():
 
 def machine_of(args):
     """What ran this."""
-    from vecflap.folder import cpu_name
+    from vecflap.device import cpu_name
 
     return {
         "machine": {

@@ -50,8 +50,8 @@ class Config:
     """CPU threads of the learner; 0: one. With the compact network a second thread helps on idle cores, and
     costs far more than it helps as soon as anything else is running."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of convolutions and the wide layer; auto: bfloat16 where that is faster, on CUDA and by AMX. The last
-    layer, the loss and the weights are always float32."""
+    """Of convolutions and the wide layer; auto: bfloat16 where that is faster, on CUDA, by AMX, and on AMD's
+    processors that have it. The last layer, the loss and the weights are always float32."""
 
     # How long
     steps: int = 10_000_000

@@ -1,6 +1,7 @@
 """Where tensors live, and what can be done there."""
 
 import gc
+import platform
 import re
 from pathlib import Path
 
@@ -30,11 +31,23 @@ def find_device(name: str) -> torch.device:
 
 
 def gains_by_bfloat16(device: torch.device) -> bool:
-    """Whether networks are faster in bfloat16. Of CPUs only those with AMX: others that have instructions for
-    it, and do not imitate it, took 1.4 times as long as in float32 (a Xeon with AVX-512)."""
+    """Whether networks are faster in bfloat16. Of CPUs those with AMX, and AMD's that have instructions for
+    it: there a selection took 0.6 times as long as in float32 (an EPYC). A Xeon with such instructions, and
+    without AMX, took 1.4 times as long."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    if "AMD" in cpu_name():
+        return torch.cpu._is_avx512_bf16_supported()
     return torch.cpu._is_amx_tile_supported()
+
+
+def cpu_name() -> str:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def free_memory(device: torch.device) -> int:

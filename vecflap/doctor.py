@@ -10,8 +10,7 @@ from typing import NamedTuple
 import torch
 
 from vecflap import vector
-from vecflap.device import gains_by_bfloat16
-from vecflap.folder import cpu_name
+from vecflap.device import cpu_name, gains_by_bfloat16
 from vecflap.kernels import CACHE, config
 
 CPU = torch.device("cpu")

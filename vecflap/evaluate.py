@@ -174,14 +174,17 @@ class Scores(NamedTuple):
         }
 
 
-def evaluate(policy: Policy, config: Config, games: int, pipes: int, **options: Any) -> Scores:
-    """The scores of a `match`, played to its end."""
+def evaluate(
+    policy: Policy, config: Config, games: int, pipes: int, *, most_deaths: int | None = None, **options: Any
+) -> Scores:
+    """The scores of a `match`, played to its end, or until more birds than `most_deaths` have died."""
     rows = match(policy, config, games, pipes, **options)
-    while True:
-        try:
-            next(rows)
-        except StopIteration as end:
-            return end.value
+    try:
+        deaths = next(rows)
+        while True:
+            deaths = rows.send(most_deaths is not None and deaths > most_deaths)
+    except StopIteration as end:
+        return end.value
 
 
 @torch.inference_mode()
@@ -194,16 +197,14 @@ def match(
     seed: int = 0,
     epsilon: float = 0.0,
     purpose: int = draws.GAPS_EXAM,
-    most_deaths: int | None = None,
     witness: Witness | None = None,
-) -> Generator[None, None, Scores]:
+) -> Generator[int, bool | None, Scores]:
     """Play `games` games at once, each until its bird dies or has passed `pipes` pipes. Yields after every
-    row, returns the scores.
+    row how many have died so far; who sends True ends them all. Returns the scores.
 
     config:  of the games: rules and disturbances.
     epsilon: share of actions that are random, a fair coin each.
     purpose: GAPS_EXAM or GAPS_SELECT of draws.py: training plays neither.
-    most_deaths: with more than these, all end at once; None: none does for others.
     witness: who is told how they die.
     """
     device = next(policy.network.parameters()).device
@@ -213,9 +214,8 @@ def match(
     )  # stacks are rebuilt as in training
     forced = torch.empty(games, dtype=torch.uint8)
     passed, deaths = np.zeros(games, np.int32), 0
-    most_deaths = games if most_deaths is None else most_deaths
     playing = np.arange(games)
-    while len(playing) and deaths <= most_deaths:
+    while len(playing):
         stacks.open(sim.frame, sim.age)
         q = policy.q(stacks.latest()[torch.from_numpy(playing).to(device)]).cpu()
         explore(forced.numpy(), seed, draws.EXPLORE_EXAM, stacks.row, epsilon, 0.5, 0, 0.0)
@@ -233,5 +233,6 @@ def match(
             for game in playing[died & ~done].tolist():
                 witness.bury(game, sim.crashes[:, game])
         playing = playing[~(died | done)]
-        yield
+        if (yield deaths):
+            break
     return Scores(np.minimum(passed, pipes), pipes, deaths, stacks.row)

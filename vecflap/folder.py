@@ -13,7 +13,7 @@ import torch
 
 from vecflap.checkpoint import write_atomically
 from vecflap.config import Config, flag
-from vecflap.device import find_device, gains_by_bfloat16
+from vecflap.device import cpu_name, find_device, gains_by_bfloat16
 
 MAY_CHANGE = {"steps", "until", "time_limit", "device", "sim", "graphs", "threads", "out", "resume"}
 """What a run may be told anew when it is resumed."""
@@ -119,15 +119,6 @@ def differences(folder: Path, config: Config) -> dict[str, tuple[Any, Any]]:
         return {"manifest.json": ("there", "unreadable")}
     now = manifest(config)
     return {name: (before.get(name), now[name]) for name in now if before.get(name) != now[name]}
-
-
-def cpu_name() -> str:
-    """The processor's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def commit() -> str | None:

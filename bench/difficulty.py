@@ -1,0 +1,127 @@
+"""Train on some variants of the game and play all of them: a table in the manner of the 2015 report.
+
+python bench/difficulty.py [--seconds 150] [--games 100]
+
+Floor: a flap every n frames, with the best n for each variant. Ceiling: a scripted player, and a planner that
+is asked before every frame; both are shown the whole state of the game. Writes results/difficulty.json, of
+which `bench/report.py` makes the table.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from seeds import RESULTS, vecflap
+
+from vecflap import draws, planner
+from vecflap.checkpoint import load_checkpoint
+from vecflap.players import careful
+from vecflap.rules import RULES, Rules
+from vecflap.sim import VecFlap
+
+PIPES = 200
+TRAINED = ("easy", "medium", "hard", "mixed", "wide", "flap7")
+PLAYED = {
+    "easy, gaps of 150 px": ("easy", 0),
+    "medium, 125 px": ("medium", 0),
+    "hard, 100 px": ("hard", 0),
+    "90 px": ("hard", 90),
+    "80 px": ("hard", 80),
+    "wide, 100 px": ("wide", 0),
+    "flap7, 100 px": ("flap7", 0),
+}
+"""By their names, the rules and the gap of the games, 0: that of the rules."""
+EVERY = range(6, 41)
+"""Frames between two flaps that are tried."""
+PLANNED_GAMES = 4
+"""The planner takes long."""
+
+Player = Callable[[VecFlap, int], np.ndarray]
+"""Gives the actions, uint8 [N], for the games as they stand at a row."""
+
+
+def rhythm(every: int) -> Player:
+    """Who flaps every so many frames."""
+    return lambda sim, row: np.full(sim.envs, row % every == 0, np.uint8)
+
+
+def scripted(sim, row):
+    """The scripted player."""
+    act = np.zeros(sim.envs, np.uint8)
+    careful(np.ascontiguousarray(sim.rows), act)
+    return act
+
+
+def planned(sim, row):
+    """Who does as the scripted player, unless a planner sees that by the other action it lives longer."""
+    first = scripted(sim, row)
+    frames = np.zeros((2, sim.envs), np.int64)
+    for act, left in zip((first, 1 - first), frames, strict=True):
+        twin = VecFlap(sim.envs, RULES["flap7"], threads=1)
+        twin.state[:] = sim.state
+        twin.step(act)
+        planner.lives(np.ascontiguousarray(twin.rows), left)
+        left[twin.term.numpy() == 1] = -1
+    return np.where(frames[0] >= frames[1], first, 1 - first)
+
+
+def play(rules: Rules, player: Player, games: int) -> float:
+    """Pipes of a game on average, PIPES at most, in the games of the exam."""
+    sim = VecFlap(games, rules, purpose=draws.GAPS_EXAM, threads=1)
+    passed, playing, row = np.zeros(games, np.int32), np.ones(games, bool), 0
+    while playing.any():
+        sim.step(player(sim, row))
+        passed[playing] = sim.score.numpy()[playing]
+        playing &= (sim.term.numpy() == 0) & (passed < PIPES)
+        row += 1
+    return float(passed.mean())
+
+
+def rules_of(name: str, gap: int) -> Rules:
+    """The rules of a column."""
+    return RULES[name]._replace(gap=gap) if gap else RULES[name]
+
+
+def main():
+    """Train all, play all."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=150, help="of training, at most")
+    parser.add_argument("--games", type=int, default=100)
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    arguments = parser.parse_args()
+    rows = []
+
+    def note(who: str, games: int, means: list[float], **more: object) -> None:
+        rows.append({"who": who, "games": games, "means": [round(mean, 2) for mean in means], **more})
+        print(f"{who:28}", *(f"{mean:8.2f}" for mean in means), flush=True)
+
+    def of_players(players: list[Player], games: int) -> list[float]:
+        return [max(play(rules_of(*column), p, games) for p in players) for column in PLAYED.values()]
+
+    note("a flap every n frames", arguments.games, of_players([rhythm(n) for n in EVERY], arguments.games))
+    folders = {rules: arguments.runs / f"difficulty-{rules}" for rules in TRAINED}
+    for rules, folder in folders.items():
+        vecflap("train", "--rules", rules, "--time-limit", arguments.seconds, "--out", folder)
+        progress = load_checkpoint(folder / "last.safetensors", "updates")[1]["progress"]
+        means = []
+        for name, gap in PLAYED.values():
+            words = "--rules", name, "--gap", gap or RULES[name].gap, "--games", arguments.games
+            exam = json.loads(vecflap("eval", folder, *words, "--pipes", PIPES, "--json").splitlines()[-1])
+            means.append(exam["mean"])
+        run = {"steps": progress["step"], "seconds": progress["seconds"], "reached": progress["reached"]}
+        note(f"trained on {rules}", arguments.games, means, **run)
+    note("the scripted player", arguments.games, of_players([scripted], arguments.games))
+    note("a planner", PLANNED_GAMES, of_players([planned], PLANNED_GAMES))
+    machine = json.loads((folders[TRAINED[0]] / "manifest.json").read_text())
+    command = " ".join(["python bench/difficulty.py", *sys.argv[1:]])
+    results = {"command": command, "machine": machine, "columns": list(PLAYED), "rows": rows}
+    (RESULTS / "difficulty.json").write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
