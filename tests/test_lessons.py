@@ -6,7 +6,6 @@ import torch
 
 from vecflap import lessons
 from vecflap.config import Config
-from vecflap.deaths import Death
 from vecflap.lessons import FARTHEST, LENGTH, NEAREST, Lessons
 from vecflap.physics import AGE, DRAWS
 from vecflap.replay import CUT
@@ -108,44 +107,6 @@ def test_what_came_of_practice_is_counted_by_scene(monkeypatch):
                 )
     assert replaced > 100
     assert sum(won for won, _ in ends) > 5
-
-
-def test_deaths_of_a_selection_become_scenes(monkeypatch):
-    """Its last ones, in place of those from which least is learned."""
-    config = Config(envs=GAMES, capacity=GAMES * 100, practice=0.5)
-    *_, (_, taught, *_) = played(100, config)
-    rng = np.random.default_rng(6)
-
-    def death(frames: int) -> Death:
-        return Death(
-            0, rng.integers(0, 99, (frames + 1, 16), np.int32), np.zeros((frames, 2)), np.zeros(frames)
-        )
-
-    deaths = [death(60) for _ in range(lessons.TOLD + 9)] + [death(FARTHEST - 1)]
-    taught.ends[:] = torch.tensor([[9], [9]])
-    taught.ends[:, 7:200] = torch.tensor([[9], [0]])
-    before = taught.scenes.clone()
-    taught.scene[:2] = torch.tensor([7, 6])
-    taught.count.fill_(300)
-    taught.learn_from([])
-    assert torch.equal(taught.scenes, before)
-    taught.learn_from(deaths)
-    changed = (taught.scenes != before).any(1).nonzero()[:, 0].tolist()
-    assert int(taught.count) == 300 + lessons.TOLD
-    assert changed == list(range(300, 300 + lessons.TOLD)), "places where there was no scene yet come first"
-    assert not taught.ends[:, changed].any()
-    backs = set()
-    for slot, told in zip(changed, deaths[-1 - lessons.TOLD : -1], strict=True):
-        back = [b for b in range(1, 61) if np.array_equal(taught.scenes[slot], told.games[-1 - b])]
-        assert len(back) == 1
-        backs |= set(back)
-    assert min(backs) >= NEAREST
-    assert max(backs) <= FARTHEST
-    assert len(backs) > 10
-    taught.count.fill_(lessons.SCENES)
-    taught.learn_from(deaths[:1])
-    assert not taught.ends[:, 7].any(), "never lost: there is less to learn"
-    assert taught.scene[:2].tolist() == [lessons.SCENES, 6]
 
 
 def test_scenes_are_practised_by_how_much_is_learned_from_them():

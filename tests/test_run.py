@@ -16,7 +16,6 @@ import vecflap
 from vecflap import selection
 from vecflap.evaluate import Scores, load
 from vecflap.folder import settle
-from vecflap.lessons import Lessons
 from vecflap.run import Run, View, training_games
 
 
@@ -85,11 +84,11 @@ class Judge:
     def __init__(self, *deaths: int, pipes: int = 60, rows: int = 1) -> None:
         self.deaths, self.pipes, self.rows, self.asked = list(deaths), pipes, rows, []
 
-    def __call__(self, policy, rules, games, limit, *, seed, purpose, witness):
-        self.asked.append((games, limit, seed, purpose))
+    def __call__(self, policy, rules, games, limit, *, seed, purpose, most_deaths):
+        self.asked.append((games, limit, seed, purpose, most_deaths))
         deaths = self.deaths.pop(0)
         for _ in range(self.rows):
-            yield 0
+            yield
         return Scores(np.full(games, self.pipes // games), limit, deaths, self.rows)
 
 
@@ -98,8 +97,8 @@ def selections(folder) -> list[dict]:
     return [line for line in metrics(folder) if "deaths" in line]
 
 
-@pytest.mark.parametrize(("until", "pipes"), [("good", 2), ("solved", 2), ("mastered", 10)])
-def test_a_run_ends_once_few_enough_birds_die(tmp_path, monkeypatch, until, pipes):
+@pytest.mark.parametrize(("until", "pipes", "most"), [("good", 2, 6), ("solved", 2, 0), ("mastered", 10, 0)])
+def test_a_run_ends_once_few_enough_birds_die(tmp_path, monkeypatch, until, pipes, most):
     allowed = 6 if until == "good" else 0
     judge = Judge(20, allowed + 1, allowed)
     monkeypatch.setattr(selection, "match", judge)
@@ -107,7 +106,7 @@ def test_a_run_ends_once_few_enough_birds_die(tmp_path, monkeypatch, until, pipe
     outcome = trained(tmp_path / "a", steps=10**9, until=until, eval_games=60, seed=seed)
     assert (outcome.reason, outcome.steps) == (until, 800)
     seeds = seed + 200, seed + 400, 100  # other games every time; seeds are below 2**63
-    assert judge.asked == [(60, pipes, seed, 2) for seed in seeds]
+    assert judge.asked == [(60, pipes, seed, 2, most) for seed in seeds]
     assert (outcome.best, outcome.best_deaths, outcome.best_step) == (60 / max(allowed, 1), allowed, 600)
     lines = selections(tmp_path / "a")
     assert [line["deaths"] for line in lines] == [20, allowed + 1, allowed]
@@ -139,33 +138,11 @@ def test_a_selection_under_way_is_played_to_its_end_when_the_steps_are(tmp_path,
     assert (outcome.reason, outcome.steps, outcome.best_step) == ("solved", 1_000, 800)
 
 
-@pytest.mark.parametrize(("until", "most"), [("good", 5), ("solved", 0), ("steps", 2)])
-def test_a_selection_whose_birds_died_plays_what_was_granted_and_no_more(tmp_path, monkeypatch, until, most):
-    """And what died in it is practised."""
-    rows, told = [], []
-
-    def match(policy, config, games, limit, *, witness, **options):
-        rows.append(0)
-        for deaths in (most, most + 1):
-            for _ in range(100):  # a selection of 50 games is granted 49 rows for each 200 steps
-                rows[-1] += 1
-                if (yield deaths):
-                    witness.deaths.append("a death")
-                    return Scores(np.zeros(games), limit, deaths, rows[-1])
-
-    monkeypatch.setattr(selection, "match", match)
-    monkeypatch.setattr(Lessons, "learn_from", lambda self, deaths: told.extend(deaths))
-    trained(tmp_path / "a", steps=1_400, until=until, eval_games=50)
-    assert rows[0] == 147
-    assert [line["judged"] for line in selections(tmp_path / "a")][:2] == [200, 800]
-    assert told == ["a death"] * len(selections(tmp_path / "a"))
-
-
 def test_training_goes_on_beside_a_selection(tmp_path, monkeypatch):
     waited = threading.Event()
 
     def match(*args, **options):
-        yield 0
+        yield
         assert waited.wait(20), "training did not go on"
         return Scores(np.zeros(300), 2, 5, 2)
 

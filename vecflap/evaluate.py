@@ -174,17 +174,14 @@ class Scores(NamedTuple):
         }
 
 
-def evaluate(
-    policy: Policy, config: Config, games: int, pipes: int, *, most_deaths: int | None = None, **options: Any
-) -> Scores:
-    """The scores of a `match`, played to its end, or until more birds than `most_deaths` have died."""
+def evaluate(policy: Policy, config: Config, games: int, pipes: int, **options: Any) -> Scores:
+    """The scores of a `match`, played to its end."""
     rows = match(policy, config, games, pipes, **options)
-    try:
-        deaths = next(rows)
-        while True:
-            deaths = rows.send(most_deaths is not None and deaths > most_deaths)
-    except StopIteration as end:
-        return end.value
+    while True:
+        try:
+            next(rows)
+        except StopIteration as end:
+            return end.value
 
 
 @torch.inference_mode()
@@ -197,14 +194,16 @@ def match(
     seed: int = 0,
     epsilon: float = 0.0,
     purpose: int = draws.GAPS_EXAM,
+    most_deaths: int | None = None,
     witness: Witness | None = None,
-) -> Generator[int, bool | None, Scores]:
+) -> Generator[None, None, Scores]:
     """Play `games` games at once, each until its bird dies or has passed `pipes` pipes. Yields after every
-    row how many have died so far; who sends True ends them all. Returns the scores.
+    row, returns the scores.
 
     config:  of the games: rules and disturbances.
     epsilon: share of actions that are random, a fair coin each.
     purpose: GAPS_EXAM or GAPS_SELECT of draws.py: training plays neither.
+    most_deaths: with more than these, all end at once; None: none does for others.
     witness: who is told how they die.
     """
     device = next(policy.network.parameters()).device
@@ -214,8 +213,9 @@ def match(
     )  # stacks are rebuilt as in training
     forced = torch.empty(games, dtype=torch.uint8)
     passed, deaths = np.zeros(games, np.int32), 0
+    most_deaths = games if most_deaths is None else most_deaths
     playing = np.arange(games)
-    while len(playing):
+    while len(playing) and deaths <= most_deaths:
         stacks.open(sim.frame, sim.age)
         q = policy.q(stacks.latest()[torch.from_numpy(playing).to(device)]).cpu()
         explore(forced.numpy(), seed, draws.EXPLORE_EXAM, stacks.row, epsilon, 0.5, 0, 0.0)
@@ -233,6 +233,5 @@ def match(
             for game in playing[died & ~done].tolist():
                 witness.bury(game, sim.crashes[:, game])
         playing = playing[~(died | done)]
-        if (yield deaths):
-            break
+        yield
     return Scores(np.minimum(passed, pipes), pipes, deaths, stacks.row)

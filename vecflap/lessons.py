@@ -9,13 +9,11 @@ does: a scene is chosen by p (1 - p), p being the share of games won from it (Ru
 2024), and makes room for a new one where that is least. Letters: N games.
 """
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from vecflap import draws
 from vecflap.config import Config
-from vecflap.deaths import Death
 from vecflap.physics import NUMBERS
 from vecflap.replay import CUT, OLDEST_AGE
 
@@ -25,8 +23,6 @@ LENGTH = 60
 """Steps after which a game that practises is cut off, and won."""
 SCENES = 512
 """Scenes remembered."""
-TOLD = 64
-"""Deaths of a selection that become scenes, at most."""
 
 
 class Lessons:
@@ -106,27 +102,11 @@ class Lessons:
         known &= known.cumsum(0) <= SCENES
         worst = self._chance().sort(stable=True).indices
         slot = torch.where(known, worst[(known.cumsum(0) - 1).clamp(0, SCENES - 1)], SCENES)
-        self._replace(slot, self.past[(self.row + 1 - back) % FARTHEST, :, self._game])
-        self.count += known.sum()
-
-    def learn_from(self, deaths: list[Death]) -> None:
-        """Make scenes of deaths in games of a selection too, of the last ones."""
-        deaths = [death for death in deaths if len(death.act) >= FARTHEST][-TOLD:]
-        number = torch.arange(len(deaths))
-        bits = draws.draw(torch.full_like(number, self.config.seed), draws.PRACTICE, number, int(self.row), 2)
-        back = NEAREST + draws.below(bits, FARTHEST - NEAREST + 1)
-        scenes = [death.games[-1 - steps] for death, steps in zip(deaths, back.tolist(), strict=True)]
-        if scenes:
-            slot = self._chance().sort(stable=True).indices[: len(scenes)]
-            self._replace(slot, torch.from_numpy(np.array(scenes)).to(slot.device))
-            self.count += len(scenes)
-
-    def _replace(self, slot: Tensor, scenes: Tensor) -> None:
-        """Remember scenes, int32 [M, 16], in int64 [M] places of others."""
-        self.scenes[slot] = scenes
+        self.scenes[slot] = self.past[(self.row + 1 - back) % FARTHEST, :, self._game]
         self.ends[:, slot] = 0
         gone = torch.zeros_like(self.ends[0]).index_fill_(0, slot, 1)
         self.scene = torch.where(gone[self.scene] > 0, SCENES, self.scene)
+        self.count += known.sum()
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that is needed to go on, between two rows."""

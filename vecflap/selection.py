@@ -11,7 +11,6 @@ import torch
 
 from vecflap import draws
 from vecflap.config import Config
-from vecflap.deaths import Witness
 from vecflap.evaluate import Policy, Scores, match
 from vecflap.networks import make_network
 
@@ -21,16 +20,13 @@ class Selection:
 
     def __init__(self, config: Config, games: int, pipes: int, most_deaths: int) -> None:
         """
-        games, pipes: of each selection, see `evaluate.match`.
-        most_deaths: with more than these a selection ends, once it has played the rows that were granted:
-        the deaths until then are of use to `Lessons`.
+        games, pipes, most_deaths: of each selection, see `evaluate.match`.
         """
         self.config, self.games, self.pipes, self.most_deaths = config, games, pipes, most_deaths
         self.device = torch.device(config.device)
         self.network = make_network(config, self.device)
         self.rows = 0  # granted
-        self.witness = Witness(games)
-        self._match: Generator[int, bool | None, Scores] | None = None
+        self._match: Generator[None, None, Scores] | None = None
         self._scores: Scores | None = None
         self._thread = ThreadPoolExecutor(
             1, "vecflap-selection", initializer=torch.set_num_threads, initargs=(config.threads,)
@@ -42,10 +38,10 @@ class Selection:
         """Judge a network of these weights, which are copied, by the games of a seed."""
         self.network.load_state_dict(weights)
         policy, config = Policy(self.network, self.config), self.config
-        self.rows, self._scores, self.witness = 0, None, Witness(self.games)
+        self.rows, self._scores = 0, None
         self._match = match(
             policy, config, self.games, self.pipes,
-            seed=seed, purpose=draws.GAPS_SELECT, witness=self.witness,
+            seed=seed, purpose=draws.GAPS_SELECT, most_deaths=self.most_deaths,
         )  # fmt: skip
 
     def grant(self, rows: int) -> None:
@@ -81,13 +77,10 @@ class Selection:
 
     def _play(self, rows: int) -> None:
         assert self._match is not None
-        deaths = 0
         try:
             for _ in range(rows):
                 if self._closed:
                     return
-                deaths = next(self._match)
-            if deaths > self.most_deaths:
-                self._match.send(True)
+                next(self._match)
         except StopIteration as end:
             self._scores = end.value
