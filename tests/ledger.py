@@ -9,9 +9,6 @@ import torch
 from vecflap.replay import CUT, STRAYED, Batch, Replay
 from vecflap.sim import VecFlap
 
-REWARDS = (-1.0, 0.1, 1.0)
-RISK = 0.4
-
 
 class Row(NamedTuple):
     """One step of N games."""
@@ -28,9 +25,9 @@ class Row(NamedTuple):
 class Ledger:
     """What Replay is to give back, found by walking along episodes from crash to crash, not by their ages."""
 
-    def __init__(self, envs: int, frames: int, n_step: int, gamma: float) -> None:
-        self.frames, self.n_step, self.gamma, self.risk = frames, n_step, gamma, RISK
-        self.reward_of = dict(zip((-1, 0, 1), REWARDS, strict=True))
+    def __init__(self, envs: int, frames: int, n_step: int, gamma: float, rewards: tuple) -> None:
+        self.frames, self.n_step, self.gamma = frames, n_step, gamma
+        self.reward_of = dict(zip((-1, 0, 1, 2, 3), rewards, strict=True))
         self.rows: list[Row] = []
         self.seen: list[np.ndarray] = []  # the frames of the rows
         self.rew: list[list[int]] = []
@@ -62,23 +59,15 @@ class Ledger:
     def outcome(self, row: int, game: int) -> tuple[float, float, int]:
         """The discounted rewards of the next steps, the discount of what comes after them, and how many they
         are: fewer than n before an action that strayed, or that led to a cut."""
-        total, alive = 0.0, 1.0  # alive: the chance that no step so far counted as a crash
+        total = 0.0
         for k in range(self.n_step):
             at = self.rows[row + k]
             if k > 0 and (at.act[game] >= STRAYED or at.term[game] == CUT):
-                return total, alive * self.gamma**k, k
-            reward, alive = self.expected(row + k, game, alive)
-            total += self.gamma**k * reward
+                return total, self.gamma**k, k
+            total += self.gamma**k * self.reward_of[self.rew[row + k][game]]
             if at.term[game] == 1:
                 return total, 0.0, k + 1
-        return total, alive * self.gamma**self.n_step, self.n_step
-
-    def expected(self, row: int, game: int, alive: float) -> tuple[float, float]:
-        """What a step brings on average to one who reached it with a chance, and the chance after it."""
-        rew = self.rew[row][game]
-        risk = self.risk if rew > 1 else 0.0
-        reward = risk * self.reward_of[-1] + (1 - risk) * self.reward_of[rew - 2 if rew > 1 else rew]
-        return alive * reward, alive * (1 - risk)
+        return total, self.gamma**self.n_step, self.n_step
 
     def returns(self, row: torch.Tensor, game: torch.Tensor, steps: int) -> torch.Tensor:
         """The rewards of so many steps, whatever was done in them, up to the crash."""
@@ -86,11 +75,7 @@ class Ledger:
         for r, g in zip(row.tolist(), game.tolist(), strict=True):
             ends = [self.ended[at][g] for at in range(r, r + steps)]
             counted = ends.index(True) + 1 if True in ends else steps
-            total, alive = 0.0, 1.0
-            for k in range(counted):
-                reward, alive = self.expected(r + k, g, alive)
-                total += self.gamma**k * reward
-            totals.append(total)
+            totals.append(sum(self.gamma**k * self.reward_of[self.rew[r + k][g]] for k in range(counted)))
         return torch.tensor(totals)
 
     def transitions(self, row: torch.Tensor, game: torch.Tensor) -> Batch:
@@ -161,11 +146,14 @@ def played(envs: int, steps: int) -> Iterator[Row]:
         yield Row(frame, age, sim.act.clone(), sim.rew.clone(), sim.term.clone(), value, taken)
 
 
+REWARDS = (-1.0, 0.1, 1.0, -0.7, 0.3)
+
+
 def both(rows: int, envs: int, **options) -> tuple[Replay, Ledger]:
     """A ring and its twin."""
     options = {"frames": 4, "n_step": 3, "gamma": 0.9} | options
-    replay = Replay(rows, envs, rewards=REWARDS, risk=RISK, seed=5, **options)
-    return replay, Ledger(envs, options["frames"], options["n_step"], options["gamma"])
+    replay = Replay(rows, envs, rewards=REWARDS, seed=5, **options)
+    return replay, Ledger(envs, options["frames"], options["n_step"], options["gamma"], REWARDS)
 
 
 def fed(replay: Replay, ledger: Ledger, stream: Iterator[Row]) -> Iterator[int]:

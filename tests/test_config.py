@@ -91,6 +91,11 @@ def test_resume_needs_a_folder():
     assert Config(resume=True, out=Path("x")).resume
 
 
+def test_a_frame_close_to_a_pipe_is_rewarded_by_so_much_more():
+    config = Config(reward_crash=-5.0, reward_alive=0.5, reward_pipe=2.0, reward_close=-3.0)
+    assert config.rewards == (-5.0, 0.5, 2.0, -2.5, -1.0)
+
+
 def test_batch_norm_needs_more_than_one_transition():
     with pytest.raises(ValueError, match=r"--batch 1 .*--batch 2"):
         Config(network="article", batch=1)

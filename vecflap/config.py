@@ -73,6 +73,8 @@ class Config:
     """Reward for a crash."""
     reward_alive: float = 0.1
     """Reward for any other frame."""
+    reward_close: float = -1.0
+    """Added to the reward of a frame within `clearance` of a pipe."""
     gamma: float = 0.97
     """Discount of a frame."""
     n_step: int = 8
@@ -86,10 +88,8 @@ class Config:
     """With `categorical`, what the bird that is judged and kept plays by, and what states are learned to be
     worth: Q values less so many of their standard deviations. So it avoids what it is unsure of."""
     clearance: int = 6
-    """Pixels that a bird is to keep from a pipe above or below it, see `risk`."""
-    risk: float = 0.3
-    """Learn as if a frame within `clearance` were a crash with this chance. So birds keep away from the edge,
-    and still know what is beyond: every frame there is worse than the one before, none as bad as a crash."""
+    """Pixels: in training, a frame in which a bird is closer to a pipe above or below it is rewarded by
+    `reward_close` more. So birds keep away from the edge, and still know what is beyond."""
     missed: float = 0.2
     """Learn as if this share of the flaps were missed. Who does keeps away from where a flap is the last
     chance, which a network cannot tell to the pixel."""
@@ -246,9 +246,10 @@ class Config:
             raise ValueError(f"{source} is damaged, or of another version of vecflap: {error}") from None
 
     @property
-    def rewards(self) -> tuple[float, float, float]:
-        """What VecFlap's `rew` of -1, 0 and 1 are worth."""
-        return self.reward_crash, self.reward_alive, self.reward_pipe
+    def rewards(self) -> tuple[float, ...]:
+        """What VecFlap's `rew` of -1, 0, 1, 2 and 3 are worth."""
+        alive, passed = self.reward_alive, self.reward_pipe
+        return self.reward_crash, alive, passed, alive + self.reward_close, passed + self.reward_close
 
     @property
     def rows(self) -> int:
@@ -289,11 +290,11 @@ RANGES: dict[str, tuple[float, float]] = {
     "reward_pipe": (-1e6, 1e6),
     "reward_crash": (-1e6, 1e6),
     "reward_alive": (-1e6, 1e6),
+    "reward_close": (-1e6, 1e6),
     "gamma": (0.0, 1.0),
     "n_step": (1, 1000),
     "caution": (0.0, 1e3),
     "clearance": (0, 20),
-    "risk": (0.0, 1.0),
     "missed": (0.0, 1.0),
     "slipped": (0.0, 1.0),
     "flap_bias": (-1e6, 1e6),

@@ -24,7 +24,8 @@ PIPE_FRAMES = (physics.PIPE_START_X[1] - physics.PIPE_START_X[0]) // physics.PIP
 
 
 def span(config: Config) -> tuple[float, float]:
-    """The returns that can be told apart: from a crash at once to a flight without end, and some room."""
+    """The returns that can be told apart: from a crash at once to a flight without end, and some room. What
+    is beyond, as of birds that are long within the clearance, is learned as the nearest one."""
     steps = PIPE_FRAMES / config.skip
     alive, passing = config.reward_alive, config.reward_pipe - config.reward_alive
     flying = alive / (1 - config.gamma) + passing / (1 - config.gamma**steps)

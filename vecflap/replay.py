@@ -63,8 +63,7 @@ class Replay:
         frames: int = 4,
         n_step: int = 1,
         gamma: float = 0.99,
-        rewards: tuple[float, float, float] = (-1.0, 0.1, 1.0),
-        risk: float = 0.0,
+        rewards: tuple[float, ...] = (-1.0, 0.1, 1.0),
         exponent: float = 0.0,
         correction: float = 0.0,
         seed: int = 0,
@@ -73,8 +72,7 @@ class Replay:
     ) -> None:
         """
         rows, envs: T and N. frames: K. n_step: n; T >= K + n.
-        rewards:    of `rew` -1, 0 and 1: a crash, staying alive, a pipe passed.
-        risk:       chance that a step within the clearance, `rew` 2 and 3, counts as a crash.
+        rewards:    of `rew` -1, 0, 1, ...: a crash, staying alive, a pipe passed; 2, 3 within a clearance.
         exponent:   of a value's error, in how often a step is sampled; 0: all alike.
         correction: of a step's chance to be sampled, in its weight, with a minus; 1 undoes the bias.
         seed:       of the draws that choose what is sampled.
@@ -89,7 +87,7 @@ class Replay:
                 f"{n_step}-step returns need {frames + n_step}. Needed: --capacity {least} or more."
             )
         self.rows, self.envs, self.frames, self.n_step = rows, envs, frames, n_step
-        self.seed = seed
+        self.gamma, self.rewards, self.seed = gamma, rewards, seed
         self.exponent, self.correction = exponent, correction
         self.device = torch.device(device)
         self.row = 0
@@ -121,12 +119,9 @@ class Replay:
         self._rate = Captured(self.rate_there, self.device, graphs)
         self._samplers: dict[int, Captured] = {}  # by batch
         self._graphs = graphs
-        # Of a step, by `rew` -1, 0, 1, 2, 3: what it is expected to bring, and how much of what follows.
-        crash, alive, passed = rewards
-        close = (alive + risk * (crash - alive), passed + risk * (crash - passed))
-        lasting = (0.0, gamma, gamma, gamma * (1 - risk), gamma * (1 - risk))
-        self._reward = torch.tensor((*rewards, *close), dtype=torch.float32, device=self.device)
-        self._lasting = torch.tensor(lasting, dtype=torch.float32, device=self.device)
+        self._reward = torch.tensor(rewards, dtype=torch.float32, device=self.device)
+        powers = [gamma**k for k in range(n_step + 1)]
+        self._power = torch.tensor(powers, dtype=torch.float32, device=self.device)
 
     @property
     def nbytes(self) -> int:
@@ -274,15 +269,16 @@ class Replay:
     def outcomes(self, row: Tensor, game: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What came of rows int64 [B] of games int64 [B]: (float32 [B] returns, float32 [B] discounts, int64
         [B] steps they are over)."""
-        slots = (row + self._ahead[:, None]) % self.rows
-        kind, term = self.rew[slots, game].long() + 1, self.term[slots, game]
-        stops = (self.act[slots, game] & STRAYED | term & CUT) > 0
-        stops[0] = False  # its own action is what is learned about
+        slots, games = (row[:, None] + self._ahead) % self.rows, game[:, None]
+        term = self.term[slots, games]
+        stops = (self.act[slots, games] & STRAYED | term & CUT) > 0
+        stops[:, 0] = False  # its own action is what is learned about
         crashed = (term & CRASHED).long()
-        counts = (stops.cumsum(0) == 0) & (crashed.cumsum(0) == crashed)
-        lasting = torch.where(counts, self._lasting[kind], 1.0)
-        ret = (self._reward[kind] * counts * before(lasting)).sum(0)
-        return ret, lasting.prod(0), counts.sum(0)
+        counts = (stops.cumsum(1) == 0) & (crashed.cumsum(1) == crashed)
+        reward = self._reward[self.rew[slots, games].long() + 1]
+        steps = counts.sum(1)
+        ends = (crashed * counts).amax(1)
+        return (reward * counts * self._power[:-1]).sum(1), self._power[steps] * (1 - ends), steps
 
     def realised(self, horizon: int) -> tuple[Tensor, Tensor]:
         """What came of the states of one row: (int64 [N, K, 64] stacks, float32 [N] discounted returns).
@@ -291,9 +287,11 @@ class Replay:
         """
         row = torch.full_like(self._games, self.row - horizon)
         slots = (row[0] + torch.arange(horizon, device=self.device)) % self.rows
-        kind = self.rew[slots].long() + 1
-        lasting = self._lasting[kind] * (self.term[slots] == 0)
-        return self.stacks(row, self._games), (self._reward[kind] * before(lasting)).sum(0)
+        term = self.term[slots].long()
+        alive = 1 - (term.cumsum(0) - term).clamp(max=1)
+        power = self.gamma ** torch.arange(horizon, device=self.device, dtype=torch.float32)
+        reward = self._reward[self.rew[slots].long() + 1]
+        return self.stacks(row, self._games), (reward * alive * power[:, None]).sum(0)
 
     def check(self) -> None:
         """Raise AssertionError where the ring contradicts itself: its ages and rewards against its
@@ -302,7 +300,7 @@ class Replay:
         held = torch.arange(oldest, self.row, device=self.device) % self.rows
         act, rew, term, age = self.act[held], self.rew[held], self.term[held], self.age[held].long()
         expected = torch.where(term > 0, 0, (age + 1).clamp(max=OLDEST_AGE))
-        known = (rew >= -1) & (rew < len(self._reward) - 1)
+        known = (rew >= -1) & (rew < len(self.rewards) - 1)
         assert bool(((act <= 1 + STRAYED) & (term <= CUT) & known).all()), "out of range"
         assert bool(((rew == -1) == (term == CRASHED)).all()), "a crash, and only a crash, costs -1"
         assert bool((age[1:] == expected[:-1]).all()), "an age follows from the row before"
@@ -331,7 +329,7 @@ class Replay:
         if self.row >= self.n_step:
             errors(
                 *(self.act.numpy(), self.rew.numpy(), self.term.numpy()),
-                *(self.value.numpy(), self.taken.numpy(), self._reward.numpy(), self._lasting.numpy()),
+                *(self.value.numpy(), self.taken.numpy(), self._reward.numpy(), self._power.numpy()),
                 *(self.row - self.n_step, error.numpy()),
             )
         self._rank(error)
@@ -343,7 +341,7 @@ class Replay:
         out = Batch(obs, acts, ret, discount, torch.empty_like(obs), self._weights(place), place)
         gather(
             *(getattr(self, name).numpy() for name in RINGS),
-            *(self.row, self.n_step, self._reward.numpy(), self._lasting.numpy(), place.numpy()),
+            *(self.row, self._reward.numpy(), self._power.numpy(), place.numpy()),
             *(t.numpy() for t in out[:5]),
         )
         return out
@@ -368,57 +366,48 @@ def stack_all(frame, age, row, obs):
         stack(frame, age, row, game, obs[game])
 
 
-def before(lasting: Tensor) -> Tensor:
-    """What is left of a step's worth after those before it: of float32 [T, B] shares, the products of all
-    earlier ones."""
-    return torch.cat([torch.ones_like(lasting[:1]), lasting[:-1].cumprod(0)])
-
-
 @inlined
-def outcome(act, rew, term, row, game, n_step, reward, lasting):
+def outcome(act, rew, term, row, game, reward, power):
     """What came of a row of a game, see Replay.outcomes: (return, discount, steps)."""
-    rows, total, discount = len(act), np.float32(0.0), np.float32(1.0)
+    rows, n_step, total = len(act), len(power) - 1, np.float32(0.0)
     for k in range(n_step):
         slot = (row + k) % rows
         if k > 0 and (act[slot, game] & STRAYED or term[slot, game] & CUT):
-            return total, discount, k
-        kind = rew[slot, game] + 1
-        total += discount * reward[kind]
-        discount *= lasting[kind]
+            return total, power[k], k
+        total += power[k] * reward[rew[slot, game] + 1]
         if term[slot, game] & CRASHED:
-            return total, discount, k + 1
-    return total, discount, n_step
+            return total, np.float32(0.0), k + 1
+    return total, power[n_step], n_step
 
 
 @kernel(_nrt=False)
-def errors(act, rew, term, value, taken, reward, lasting, row, error):
+def errors(act, rew, term, value, taken, reward, power, row, error):
     """What the values of taken actions at a row were wrong by.
 
     act, term: uint8 [T, N], rew: int8 [T, N], in: the rings. value, taken: float32 [n + 1, N], in, see
-    Replay.rate. reward, lasting: float32 [5], in: what a step of rew -1, 0, 1, 2 or 3 brings, and the share
-    of what follows.
+    Replay.rate. reward: float32 [any], of rew -1, 0, 1, ...; power: float32 [n + 1], gamma^k.
     error: float32 [N], out.
     """
     kept = len(value)
     for game in range(len(error)):
-        total, discount, steps = outcome(act, rew, term, row, game, kept - 1, reward, lasting)
+        total, discount, steps = outcome(act, rew, term, row, game, reward, power)
         error[game] = total + discount * value[(row + steps) % kept, game] - taken[row % kept, game]
 
 
 @kernel(_nrt=False)
 def gather(
-    frame, age, act, rew, term, row, n_step, reward, lasting, place, obs, acts, ret, disc, next_obs,
+    frame, age, act, rew, term, row, reward, power, place, obs, acts, ret, disc, next_obs,
 ):  # fmt: skip
     """Replay.transitions for the CPU.
 
     frame: int64 [T, N, 64], age, act, term: uint8 [T, N], rew: int8 [T, N], in: the rings.
-    row: the open one. reward, lasting: see `errors`. place: int64 [B], in.
+    row: the open one. reward, power: see `errors`. place: int64 [B], in.
     obs, acts, ret, disc, next_obs: out, see Batch.
     """
     rows, envs = age.shape
     for b in range(len(place)):
         game, start = place[b] % envs, row - (row - place[b] // envs) % rows
-        ret[b], disc[b], steps = outcome(act, rew, term, start, game, n_step, reward, lasting)
+        ret[b], disc[b], steps = outcome(act, rew, term, start, game, reward, power)
         stack(frame, age, start, game, obs[b])
         stack(frame, age, start + steps, game, next_obs[b])
         acts[b] = act[start % rows, game] & 1

@@ -142,7 +142,6 @@ class Run:
             n_step=config.n_step,
             gamma=config.gamma,
             rewards=config.rewards,
-            risk=config.risk,
             exponent=config.priority,
             correction=config.correction,
             seed=config.seed,
