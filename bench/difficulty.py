@@ -2,9 +2,9 @@
 
 python bench/difficulty.py [--seconds 150] [--games 100]
 
-Floor: a flap every n frames, with the best n for each variant. Ceiling: a scripted player, and a planner that
-is asked before every frame; both are shown the whole state of the game. Writes results/difficulty.json, of
-which `bench/report.py` makes the table.
+Floor: a flap every n frames, with the best n for each variant. Ceiling: a scripted player, and, where that one
+dies, a planner that is asked before every frame; both are shown the whole state of the game. Writes
+results/difficulty.json, of which `bench/report.py` makes the table.
 """
 
 import argparse
@@ -37,7 +37,7 @@ PLAYED = {
 EVERY = range(6, 41)
 """Frames between two flaps that are tried."""
 PLANNED_GAMES = 4
-"""The planner takes long."""
+"""The planner takes long. Only where the scripted player dies it is asked."""
 
 Player = Callable[[VecFlap, int], np.ndarray]
 """Gives the actions, uint8 [N], for the games as they stand at a row."""
@@ -77,7 +77,7 @@ def play(rules: Rules, player: Player, games: int) -> float:
         passed[playing] = sim.score.numpy()[playing]
         playing &= (sim.term.numpy() == 0) & (passed < PIPES)
         row += 1
-    return float(passed.mean())
+    return round(float(passed.mean()), 3)
 
 
 def rules_of(name: str, gap: int) -> Rules:
@@ -96,27 +96,29 @@ def main():
     arguments = parser.parse_args()
     rows = []
 
-    def note(who: str, games: int, means: list[float], **more: object) -> None:
-        rows.append({"who": who, "games": games, "means": [round(mean, 2) for mean in means], **more})
-        print(f"{who:28}", *(f"{mean:8.2f}" for mean in means), flush=True)
+    def note(who: str, games: int, means: list[float | None], **more: object) -> None:
+        rows.append({"who": who, "games": games, "means": means, **more})
+        print(f"{who:28}", *means, flush=True)
 
-    def of_players(players: list[Player], games: int) -> list[float]:
-        return [max(play(rules_of(*column), p, games) for p in players) for column in PLAYED.values()]
-
-    note("a flap every n frames", arguments.games, of_players([rhythm(n) for n in EVERY], arguments.games))
+    columns, games = [rules_of(*column) for column in PLAYED.values()], arguments.games
+    note("a flap every n frames", games, [max(play(c, rhythm(n), games) for n in EVERY) for c in columns])
     folders = {rules: arguments.runs / f"difficulty-{rules}" for rules in TRAINED}
     for rules, folder in folders.items():
         vecflap("train", "--rules", rules, "--time-limit", arguments.seconds, "--out", folder)
         progress = load_checkpoint(folder / "last.safetensors", "updates")[1]["progress"]
         means = []
         for name, gap in PLAYED.values():
-            words = "--rules", name, "--gap", gap or RULES[name].gap, "--games", arguments.games
+            words = "--rules", name, "--gap", gap or RULES[name].gap, "--games", games
             exam = json.loads(vecflap("eval", folder, *words, "--pipes", PIPES, "--json").splitlines()[-1])
             means.append(exam["mean"])
         run = {"steps": progress["step"], "seconds": progress["seconds"], "reached": progress["reached"]}
-        note(f"trained on {rules}", arguments.games, means, **run)
-    note("the scripted player", arguments.games, of_players([scripted], arguments.games))
-    note("a planner", PLANNED_GAMES, of_players([planned], PLANNED_GAMES))
+        note(f"trained on {rules}", games, means, **run)
+    alive = [play(column, scripted, games) for column in columns]
+    note("the scripted player", games, alive)
+    ceiling = [
+        play(c, planned, PLANNED_GAMES) if a < PIPES else None for c, a in zip(columns, alive, strict=True)
+    ]
+    note("a planner", PLANNED_GAMES, ceiling)
     machine = json.loads((folders[TRAINED[0]] / "manifest.json").read_text())
     command = " ".join(["python bench/difficulty.py", *sys.argv[1:]])
     results = {"command": command, "machine": machine, "columns": list(PLAYED), "rows": rows}

@@ -51,6 +51,19 @@ def exams_table(results):
     return "\n".join([*lines, "", f"`{command}` on {machine_words(results['machine'])}; {made}."])
 
 
+def difficulty_table(results):
+    """Birds of some variants, playing all; between floor and ceiling."""
+    columns = results["columns"]
+    lines = ["| | " + " | ".join(columns) + " |", "|---" + "|---:" * len(columns) + "|"]
+    for row in results["rows"]:
+        cells = ("-" if mean is None else f"{mean:,.1f}" for mean in row["means"])
+        took = f", {row['seconds']:.0f} s: {row['reached'] or 'not solved'}" if "seconds" in row else ""
+        lines.append(f"| {row['who']}{took} | " + " | ".join(cells) + " |")
+    games = results["rows"][0]["games"], results["rows"][-1]["games"]
+    about = f"mean pipes of {games[0]} games to 200, of the planner's {games[1]}"
+    return "\n".join([*lines, "", f"`{results['command']}` on {machine_words(results['machine'])}: {about}."])
+
+
 KEY = ("rules", "envs", "threads", "in_step")
 
 
@@ -148,6 +161,7 @@ TABLES = {
     "parts": parts_table,
     "views": views_table,
     "gym": gym_table,
+    "difficulty": difficulty_table,
     "training": training_table,
 }
 

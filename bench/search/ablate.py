@@ -33,7 +33,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "Q values as numbers, Huber loss": {"loss": "huber", "caution": 0.0},
     "no caution": {"caution": 0.0},
     "no clearance": {"clearance": 0},
-    "a close frame is a crash": {"risk": 1.0},
     "Adam": {"optimiser": "adam", "lr": 1e-3, "lr_end": 1e-4},
     "one random action in a thousand": {"eps_end": 0.001},
     "half of the random actions flaps": {"flap_chance": 0.5},
