@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from vecflap import speed
-from vecflap.config import PRESETS
 from vecflap.dqn import Learner
 from vecflap.explore import GREEDY
+from vecflap.presets import PRESETS
 from vecflap.replay import Batch
 
 CPU = torch.device("cpu")

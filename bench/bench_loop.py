@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import torch
 
-from vecflap.config import PRESETS
 from vecflap.dqn import Learner
 from vecflap.explore import GREEDY
 from vecflap.loop import train
+from vecflap.presets import PRESETS
 from vecflap.run import View
 
 SMALL = replace(PRESETS["fast"], envs=64, steps_per_update=64, batch=128, capacity=2**18)

@@ -2,15 +2,15 @@
 
 python bench/difficulty.py [--seconds 150] [--games 100]
 
-Floor: a flap every n frames, with the best n for each variant. Ceiling: a scripted player, and, where that one
-dies, a planner that is asked before every frame; both are shown the whole state of the game. Writes
+Floor: a flap every n frames, with the best n for each variant. Ceiling: a scripted player, and, where that
+one dies, a planner that is asked before every frame; both are shown the whole state of the game. Writes
 results/difficulty.json, of which `bench/report.py` makes the table.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +96,7 @@ def main():
     arguments = parser.parse_args()
     rows = []
 
-    def note(who: str, games: int, means: list[float | None], **more: object) -> None:
+    def note(who: str, games: int, means: Sequence[float | None], **more: object) -> None:
         rows.append({"who": who, "games": games, "means": means, **more})
         print(f"{who:28}", *means, flush=True)
 

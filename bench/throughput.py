@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from vecflap.config import PRESETS
 from vecflap.graphs import WARM_UP, Captured
 from vecflap.loop import train
+from vecflap.presets import PRESETS
 from vecflap.run import View
 
 NEVER = 10**12

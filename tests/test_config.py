@@ -10,7 +10,9 @@ from typing import Literal, get_args, get_origin
 import numpy as np
 import pytest
 
-from vecflap.config import FRAMES, PRESETS, RANGES, Config, flag
+from vecflap.config import FRAMES, Config
+from vecflap.presets import PRESETS
+from vecflap.ranges import RANGES, flag
 
 WHOLE = [name for name in RANGES if isinstance(getattr(Config, name), int)]
 ROOM = {"capacity": 0, "envs": 0, "n_step": 0, "gamma": 0}

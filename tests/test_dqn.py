@@ -8,9 +8,10 @@ import pytest
 import torch
 from tiny import CPU, frames, same
 
-from vecflap.config import PRESETS, Config
+from vecflap.config import Config
 from vecflap.dqn import Learner
 from vecflap.explore import GREEDY
+from vecflap.presets import PRESETS
 from vecflap.replay import STRAYED, Batch
 
 PLAIN = {"loss": "huber", "caution": 0.0, "missed": 0.0, "slipped": 0.0, "optimiser": "adam", "lr": 1e-3}

@@ -6,8 +6,9 @@ from pathlib import Path
 import vecflap
 
 FLOORS = (
-    {"config", "draws", "kernels", "shapes", "buffers", "graphs", "tally", "rows", "priorities", "device"},
-    {"muon", "explore"},
+    {"ranges", "draws", "kernels", "shapes", "buffers", "graphs", "tally", "rows", "priorities", "device"},
+    {"config"},
+    {"presets", "muon", "explore"},
     {"physics", "vector"},
     {"histogram"},
     {"tables", "rules", "players", "planner", "picture", "disturb", "window"},

@@ -6,8 +6,9 @@ from tiny import metrics, tensors, trained
 
 import vecflap
 from vecflap import draws, loop, run
-from vecflap.config import PRESETS, Config
+from vecflap.config import Config
 from vecflap.dqn import Learner
+from vecflap.presets import PRESETS
 from vecflap.replay import CUT, STRAYED
 from vecflap.run import Run, View
 

@@ -12,10 +12,11 @@ from torch import nn
 
 from vecflap import bitblock, draws, networks
 from vecflap.bitconv import BitConvolution
-from vecflap.config import PRESETS, Config
+from vecflap.config import Config
 from vecflap.dqn import Learner, choose
 from vecflap.explore import GREEDY, explore
 from vecflap.networks import Article, Compact, Unpack, make_network
+from vecflap.presets import PRESETS
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

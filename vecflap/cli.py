@@ -14,7 +14,8 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import Positional, subcommand
 
-from vecflap.config import PRESETS, Config, RulesName
+from vecflap.config import Config, RulesName
+from vecflap.presets import PRESETS
 
 
 @dataclass(frozen=True)

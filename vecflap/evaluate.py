@@ -12,7 +12,7 @@ from torch import nn
 
 from vecflap import draws
 from vecflap.checkpoint import best_of, load_weights
-from vecflap.config import FRAMES, RANGES, Config, RulesName, check_range
+from vecflap.config import FRAMES, Config, RulesName
 from vecflap.deaths import Witness
 from vecflap.device import find_device
 from vecflap.disturb import Disturb
@@ -20,6 +20,7 @@ from vecflap.dqn import choose
 from vecflap.explore import GREEDY, explore
 from vecflap.histogram import values
 from vecflap.networks import fill, make_network
+from vecflap.ranges import RANGES, check_range
 from vecflap.replay import Replay
 from vecflap.rules import RULES, Rules
 from vecflap.sim import VecFlap

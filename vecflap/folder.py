@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from vecflap.checkpoint import write_atomically
-from vecflap.config import Config, flag
+from vecflap.config import Config
 from vecflap.device import cpu_name, find_device, gains_by_bfloat16
+from vecflap.ranges import flag
 
 MAY_CHANGE = {"steps", "until", "time_limit", "device", "sim", "graphs", "threads", "out", "resume"}
 """What a run may be told anew when it is resumed."""

@@ -14,11 +14,12 @@ import torch
 from torch.utils.benchmark import Timer
 
 from vecflap import players, views
-from vecflap.config import FRAMES, PRESETS, Config
+from vecflap.config import FRAMES, Config
 from vecflap.dqn import Learner
 from vecflap.explore import GREEDY
 from vecflap.folder import settle
 from vecflap.loop import train
+from vecflap.presets import PRESETS
 from vecflap.render import SIZE
 from vecflap.replay import Batch
 from vecflap.run import Run, View

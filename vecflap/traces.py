@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from vecflap import draws, physics, players, render, tracefile
-from vecflap.config import RANGES, check_range
 from vecflap.physics import TOPS
+from vecflap.ranges import RANGES, check_range
 from vecflap.rules import Rules, find_rules
 from vecflap.sim import VecFlap
 from vecflap.tracefile import OUTCOME, Arrays

@@ -15,10 +15,11 @@ from rich.panel import Panel
 from rich.text import Text
 
 from vecflap import draws
-from vecflap.config import FRAMES, RANGES, check_range
+from vecflap.config import FRAMES
 from vecflap.dqn import choose
 from vecflap.evaluate import Policy, games_of, load
 from vecflap.picture import paint
+from vecflap.ranges import RANGES, check_range
 from vecflap.render import braille
 from vecflap.replay import Replay
 from vecflap.sim import VecFlap
