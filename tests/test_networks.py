@@ -10,7 +10,7 @@ import torch
 from tiny import CPU, frames
 from torch import nn
 
-from vecflap import bitblock, draws, networks
+from vecflap import bitblock, device, draws, networks
 from vecflap.bitconv import BitConvolution
 from vecflap.config import Config
 from vecflap.dqn import Learner, choose
@@ -275,3 +275,21 @@ def test_forced_actions_are_played_and_the_others_are_greedy(preset):
     expected = [int(g) if f == GREEDY else int(f) for f, g in zip(forced, greedy, strict=True)]
     assert learner.act(obs, forced).act.tolist() == expected
     assert learner.act(obs, torch.full((40,), GREEDY)).act.tolist() == greedy.tolist()
+
+
+@pytest.mark.parametrize(
+    ("cpu", "tiles", "instructions", "gains"),
+    [
+        ("Intel(R) Xeon(R) Platinum", True, True, True),
+        ("Intel(R) Xeon(R) Platinum", False, True, False),
+        ("AMD EPYC 9654", False, True, True),
+        ("AMD EPYC 7763", False, False, False),
+    ],
+)
+def test_a_cpu_computes_in_bfloat16_where_that_was_seen_to_be_faster(
+    monkeypatch, cpu, tiles, instructions, gains
+):
+    monkeypatch.setattr(device, "cpu_name", lambda: cpu)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: instructions)
+    assert device.gains_by_bfloat16(CPU) == gains
