@@ -1,7 +1,7 @@
 """Let a bird that vecflap trained play the original program, unchanged, frame by frame through its own
 `frame_step`.
 
-python examples/play_original.py CHECKOUT RUN [--window] [--frames 10000] [--fps 30]
+python examples/play_original.py CHECKOUT RUN [--window] [--frames 10000] [--fps 30] [--out scores.json]
 
 CHECKOUT is a copy of such a program, as DeepLearningFlappyBird or what descends from it: somewhere in it is a
 file with a class GameState. It needs pygame (pip install pygame-ce). RUN is a run of `vecflap train --rules
@@ -9,6 +9,7 @@ flap9`, or flap7, whichever the program's game is. Without --window it plays hea
 """
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 
 import vecflap
 from vecflap.evaluate import Policy
+from vecflap.folder import manifest
 from vecflap.render import SIZE
 
 
@@ -78,8 +80,9 @@ def main():
     parser.add_argument("--window", action="store_true")
     parser.add_argument("--frames", type=int, default=10_000)
     parser.add_argument("--fps", type=float, default=None)
+    parser.add_argument("--out", type=Path, help="write the scores into this file too")
     arguments = parser.parse_args()
-    policy = vecflap.load(arguments.run)
+    policy, out = vecflap.load(arguments.run), arguments.out and arguments.out.absolute()
     torch.set_num_threads(1)
     fps = arguments.fps if arguments.fps is not None else 30.0 * arguments.window
     game = load_game(arguments.checkout, arguments.window, fps)
@@ -89,6 +92,14 @@ def main():
         f"{arguments.frames:,} frames of {Path(game.__file__).name}: {sum(scores):,} pipes,"
         f" {len(ended)} deaths"
     )
+    if out:
+        about = {"program": arguments.checkout.name, "run": arguments.run.name, "frames": arguments.frames}
+        about |= {
+            "rules": policy.config.rules,
+            "seed": policy.config.seed,
+            "machine": manifest(policy.config),
+        }
+        out.write_text(json.dumps(about | {"ended_at": ended, "last": last}, indent=1) + "\n")
     print(f"the last game stands at {last}" + (f", the others ended at {ended}" if ended else ""))
 
 

@@ -1,5 +1,6 @@
 """The examples run, as they say they are to be run."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,11 @@ def test_play_original(tmp_path):
     program = tmp_path / "checkout" / "game"
     program.mkdir(parents=True)
     (program / "wrapped_bird.py").write_text(PROGRAM.format(tests=str(Path(__file__).parent)))
-    printed = run("play_original.py", str(tmp_path / "checkout"), "flap7", "--frames", "330")
+    out = tmp_path / "scores.json"
+    printed = run(
+        "play_original.py", str(tmp_path / "checkout"), "flap7", "--frames", "330", "--out", str(out)
+    )
     assert "330 frames of wrapped_bird.py: 8 pipes, 0 deaths" in printed
     assert "the last game stands at 8" in printed
+    scores = json.loads(out.read_text())
+    assert (scores["frames"], scores["ended_at"], scores["last"], scores["rules"]) == (330, [], 8, "flap7")
