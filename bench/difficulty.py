@@ -18,13 +18,15 @@ from seeds import RESULTS, vecflap
 
 from vecflap import draws, planner
 from vecflap.checkpoint import load_checkpoint
+from vecflap.config import Config, RulesName
+from vecflap.evaluate import rules_of
 from vecflap.players import careful
-from vecflap.rules import RULES, Rules
+from vecflap.rules import Rules
 from vecflap.sim import VecFlap
 
 PIPES = 200
 TRAINED = ("easy", "medium", "hard", "mixed", "wide", "flap7")
-PLAYED = {
+PLAYED: dict[str, tuple[RulesName, int]] = {
     "easy, gaps of 150 px": ("easy", 0),
     "medium, 125 px": ("medium", 0),
     "hard, 100 px": ("hard", 0),
@@ -60,7 +62,7 @@ def planned(sim, row):
     first = scripted(sim, row)
     frames = np.zeros((2, sim.envs), np.int64)
     for act, left in zip((first, 1 - first), frames, strict=True):
-        twin = VecFlap(sim.envs, RULES["flap7"], threads=1)
+        twin = VecFlap(sim.envs, threads=1)
         twin.state[:] = sim.state
         twin.step(act)
         planner.lives(np.ascontiguousarray(twin.rows), left)
@@ -80,11 +82,6 @@ def play(rules: Rules, player: Player, games: int) -> float:
     return round(float(passed.mean()), 3)
 
 
-def rules_of(name: str, gap: int) -> Rules:
-    """The rules of a column."""
-    return RULES[name]._replace(gap=gap) if gap else RULES[name]
-
-
 def main():
     """Train all, play all."""
     parser = argparse.ArgumentParser(
@@ -100,15 +97,16 @@ def main():
         rows.append({"who": who, "games": games, "means": means, **more})
         print(f"{who:28}", *means, flush=True)
 
-    columns, games = [rules_of(*column) for column in PLAYED.values()], arguments.games
+    games = arguments.games
+    columns = [rules_of(Config(rules=rules, gap=gap)) for rules, gap in PLAYED.values()]
     note("a flap every n frames", games, [max(play(c, rhythm(n), games) for n in EVERY) for c in columns])
     folders = {rules: arguments.runs / f"difficulty-{rules}" for rules in TRAINED}
     for rules, folder in folders.items():
         vecflap("train", "--rules", rules, "--time-limit", arguments.seconds, "--out", folder)
         progress = load_checkpoint(folder / "last.safetensors", "updates")[1]["progress"]
         means = []
-        for name, gap in PLAYED.values():
-            words = "--rules", name, "--gap", gap or RULES[name].gap, "--games", games
+        for played, gap in PLAYED.values():
+            words = "--rules", played, "--gap", gap, "--games", games
             exam = json.loads(vecflap("eval", folder, *words, "--pipes", PIPES, "--json").splitlines()[-1])
             means.append(exam["mean"])
         run = {"steps": progress["step"], "seconds": progress["seconds"], "reached": progress["reached"]}

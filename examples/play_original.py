@@ -93,7 +93,8 @@ def main():
         f" {len(ended)} deaths"
     )
     if out:
-        about = {"program": arguments.checkout.name, "run": arguments.run.name, "frames": arguments.frames}
+        command = " ".join(["python examples/play_original.py", *sys.argv[1:]])
+        about: dict = {"command": command, "program": arguments.checkout.name, "frames": arguments.frames}
         about |= {
             "rules": policy.config.rules,
             "seed": policy.config.seed,
