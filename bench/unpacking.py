@@ -17,7 +17,7 @@ import torch
 from throughput import check_captured
 from torch.nn import functional as F
 
-from vecflap.bitconv import BITS, CHANNELS, KERNEL, OUT, SEEN, VALUES
+from vecflap.bitconv import BITS, CHANNELS, KERNEL, OUT, SEEN, VALUES, rows_seen
 from vecflap.graphs import WARM_UP, Captured
 from vecflap.networks import Unpack
 from vecflap.render import SIZE
@@ -40,12 +40,6 @@ def by_shifts(obs, weight, bias):
     return F.conv2d(bits.view(*obs.shape, SIZE).to(weight.dtype), weight, bias, KERNEL)
 
 
-def seen(obs):
-    """uint8 [B * 64, 32]: the bytes that every output sees, by picture and column."""
-    octets = obs.view(torch.uint8).view(len(obs), -1, OUT, KERNEL, OUT)
-    return octets.permute(0, 2, 4, 1, 3).reshape(-1, SEEN)
-
-
 def by_place(out):
     """[B, 32, 8, 8] of [B * 64, 32], in channels-last memory."""
     return out.view(-1, OUT, OUT, CHANNELS).permute(0, 3, 1, 2)
@@ -53,7 +47,7 @@ def by_place(out):
 
 def as_product(obs, weight, bias):
     """The bits that every output sees, [B * 64, 256], times [256, 32]."""
-    bits = UNPACK.table.to(weight.dtype)[seen(obs).int()].view(-1, SEEN * KERNEL)
+    bits = UNPACK.table.to(weight.dtype)[rows_seen(obs) % VALUES].view(-1, SEEN * KERNEL)
     return by_place(torch.addmm(bias, bits, weight.permute(1, 2, 3, 0).reshape(-1, CHANNELS)))
 
 
@@ -68,8 +62,7 @@ def as_rows(obs, weight, bias):
     """Sums of 32 rows of a table of all bytes in all places, as on a CPU (bitconv.py)."""
     rows = weight.permute(1, 2, 3, 0).reshape(SEEN, KERNEL, CHANNELS)
     table = (BITS.to(rows).T @ rows).view(-1, CHANNELS)
-    places = seen(obs).int() + VALUES * torch.arange(SEEN, dtype=torch.int32, device=obs.device)
-    return by_place(F.embedding_bag(places, table, mode="sum") + bias)
+    return by_place(F.embedding_bag(rows_seen(obs), table, mode="sum") + bias)
 
 
 WAYS = (by_table, by_shifts, as_product, fused, as_rows)

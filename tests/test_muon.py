@@ -79,7 +79,8 @@ def test_every_weight_is_moved_by_one_optimiser_and_the_last_layer_by_adam(name)
     muon, adam = found
     names = {id(weight): name for name, weight in network.named_parameters()}
     by_muon = [names[id(weight)] for weight in muon.param_groups[0]["params"]]
-    assert by_muon == [f"network.{layer}.weight" for layer in ("conv1", "conv2", "hidden")]
+    layers = ["conv1", "conv2", *(f"hidden.{number}" for number in range(4))]
+    assert by_muon == [f"network.{layer}.weight" for layer in layers]
     for optimiser in found:
         set_rate(optimiser, 0.5)
     assert (muon.param_groups[0]["lr"], adam.param_groups[0]["lr"]) == (0.5, 0.5 * ADAMS_SHARE)
@@ -100,4 +101,4 @@ def test_its_momentum_is_saved():
             for optimiser in one.optimisers:
                 optimiser.step()
     assert all(map(torch.equal, learner.online.parameters(), again.online.parameters()))
-    assert all(f"muon.{i}.momentum" in learner.state_dict() for i in range(3))
+    assert all(f"muon.{i}.momentum" in learner.state_dict() for i in range(6))

@@ -78,8 +78,10 @@ def test_the_article_networks_weights_are_truncated_normal_of_variance_1_over_fa
         assert not layer.bias.any()
 
 
-def test_the_compact_network_has_fifty_thousand_weights():
-    assert sum(p.numel() for p in Compact().parameters()) == 49_586
+def test_the_compact_network_has_few_weights_and_an_embedding_of_bytes():
+    network = Compact()
+    assert sum(p.numel() for p in network.parameters()) == 49_586 + 3 * 128 * 129 + 4 * 8 * 256 * 16
+    assert not network.bytes.weight.any()
     assert Compact().by_convolutions(frames(3, 4)).shape == (3, 3 * 3, 32)
 
 
@@ -88,7 +90,7 @@ def test_on_a_cpu_the_compact_networks_tables_are_its_convolutions(threads, monk
     """Outputs and gradients; then again with other weights."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     network, obs = Compact(), frames(7, 4)
-    learned = [p for name, p in network.named_parameters() if name.startswith("conv")]
+    learned = [p for name, p in network.named_parameters() if name.startswith(("conv", "bytes"))]
     for _ in range(2):
         outs = network.by_tables(obs), network.by_convolutions(obs)
         slope = torch.randn(outs[0].shape)
@@ -108,7 +110,7 @@ def test_tables_write_and_read_bfloat16_as_torch_rounds(threads, monkeypatch):
     """The same bits as rounding what they write in float32; gradients as of those in float32."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     network, obs = Compact(), frames(7, 4)
-    learned = [network.conv1.weight, network.conv1.bias]
+    learned = [network.conv1.weight, network.conv1.bias, network.bytes.weight]
     with torch.no_grad():
         for p in learned:
             p.copy_((256 * p).round() / 256)  # then many sums lie half-way between two numbers of bfloat16

@@ -1,8 +1,9 @@
 """The compact network's first layer on a CPU: a convolution over packed pictures, without unpacking them.
 
 Kernel and stride are 8, so what an output sees of the pictures is whole bytes, one for each frame and column.
-What such a byte adds to the 16 channels is a row of a table that has one for each of its 256 values. The sum
-of 32 rows is an eighth of the arithmetic of the products; its gradient adds to the same rows.
+What such a byte adds to the 16 channels is a row of a table that has one for each of its 256 values: what
+the kernel's weights make of its bits, and besides what is learned of that byte alone, which costs nothing
+here. The sum of 32 rows is an eighth of the arithmetic of the products; its gradient adds to the same rows.
 
 Outputs are written where the second layer needs them, once for each of its 3 x 3 places that sees them: that
 makes it a product of two matrices.
@@ -204,22 +205,38 @@ def spread_gradients_threaded(octets, patches, grads, tables):
         spread_some(octets, patches, grads, tables[k], n * k // threads, n * (k + 1) // threads)
 
 
+def rows_seen(packed: Tensor) -> Tensor:
+    """int64 [B * 64, 32]: place and value, as one number, of the bytes that every output sees, by picture,
+    column and row; of int64 [B, 4, 64]."""
+    octets = packed.contiguous().view(torch.uint8).view(len(packed), FRAMES, OUT, KERNEL, OUT)
+    seen = octets.permute(0, 2, 4, 1, 3).reshape(-1, SEEN)
+    return seen + VALUES * torch.arange(SEEN, device=packed.device)
+
+
 def numbers(tensor: Tensor) -> np.ndarray:
     """A tensor's memory, flat; uint16 for bfloat16."""
     flat = tensor.detach().reshape(-1)
     return (flat.view(torch.uint16) if flat.dtype == torch.bfloat16 else flat).numpy()
 
 
+def rows_of(table: Tensor) -> Tensor:
+    """[32, 256, 16]: a table's rows, by place of the byte and its value."""
+    return table.view(SEEN, STRIDE, CHANNELS)[:, :VALUES]
+
+
 class BitConvolution(torch.autograd.Function):
     """dtype [B, 9, 256], what the second layer sees: of packed pictures int64 [B, 4, 64], by weights
-    float32 [16, 4, 8, 8] and biases [16], after ReLU. dtype: torch.float32 or torch.bfloat16. Without
-    gradients for the pictures."""
+    float32 [16, 4, 8, 8], biases [16] and what bytes add besides [8192, 16], by place and value; after ReLU.
+    dtype: torch.float32 or torch.bfloat16. Without gradients for the pictures."""
 
     @staticmethod
-    def forward(ctx: Any, packed: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
+    def forward(
+        ctx: Any, packed: Tensor, weight: Tensor, bias: Tensor, besides: Tensor, dtype: torch.dtype
+    ) -> Tensor:
         """The table is filled each time: torch does not tell when weights have changed."""
         table = torch.empty(TABLE)
         fill_table(numbers(weight.permute(1, 2, 3, 0)), table.numpy())
+        rows_of(table).add_(besides.view(SEEN, VALUES, CHANNELS))
         octets = packed.contiguous().view(torch.uint8)
         patches = torch.empty(len(packed), PLACES * PLACES, PATCH, dtype=dtype)
         arrays = [numbers(tensor) for tensor in (octets, table, bias, patches)]
@@ -234,7 +251,7 @@ class BitConvolution(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients of weights, each the sum over the bytes that have its bit, and of biases."""
+        """The gradients of weights, each the sum over the bytes that have its bit, of biases and of bytes."""
         tables = torch.zeros(torch.get_num_threads(), TABLE)
         arrays = [numbers(tensor) for tensor in (*ctx.saved_tensors, grads[0])]
         if len(tables) == 1:
@@ -242,6 +259,6 @@ class BitConvolution(torch.autograd.Function):
         else:
             with PARALLEL:
                 spread_gradients_threaded(*arrays, tables.numpy())
-        rows = tables.sum(0).view(SEEN, STRIDE, CHANNELS)[:, :VALUES]
+        rows = rows_of(tables.sum(0)).contiguous()
         weight = (BITS @ rows).view(FRAMES, KERNEL, KERNEL, CHANNELS).permute(3, 0, 1, 2)
-        return None, weight, rows[0].sum(0), None
+        return None, weight, rows[0].sum(0), rows.view(-1, CHANNELS), None

@@ -23,7 +23,7 @@ class Eval:
     """Sit the exam: play held-out games with a run's best policy, and print the pipes it passes."""
 
     run: Positional[Path] = Path("flap7")
-    """Folder of a run, a checkpoint file, or the bird that comes with vecflap: flap7."""
+    """Folder of a run, a checkpoint file, or a bird that comes with vecflap: flap7 or flap9."""
     games: int = 100
     """Games to play; training and the choice of the checkpoint never saw them."""
     pipes: int = 200
@@ -58,8 +58,8 @@ class Watch:
     """Watch a run's best policy play, in the terminal or in a window."""
 
     run: Positional[Path | None] = None
-    """Folder of a run, a checkpoint file, or the bird that comes with vecflap: flap7; default: the newest run
-    in runs/, without any flap7."""
+    """Folder of a run, a checkpoint file, or a bird that comes with vecflap: flap7 or flap9; default: the
+    newest run in runs/, without any flap7."""
     window: bool = False
     """In a window, with pygame: pip install pygame-ce."""
     save: Path | None = None

@@ -3,8 +3,8 @@
 Some directions of a gradient are a thousand times as long as others, and a step along it learns those alone.
 Muon (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024) takes the nearest matrix
 whose singular values are 1 instead, by a few products of matrices. A convolution is one of outputs x inputs.
-Biases and the last layer are left to Adam. In float32: torch's own Muon computes in bfloat16, which CPUs
-imitate slowly.
+Biases, embeddings and the last layer are left to Adam. In float32: torch's own Muon computes in bfloat16,
+which CPUs imitate slowly.
 """
 
 from typing import Any
@@ -67,11 +67,12 @@ def optimisers(
         group = {"params": weights, "share": share}
         return Adam([group], lr=rate(share), eps=adam_eps, fused=True, capturable=on_cuda)
 
+    embeddings = {module.weight for module in network.modules() if isinstance(module, nn.Embedding)}
     *inner, last, bias = network.parameters()
     if name == "adam":
         return [adam([*inner, last, bias], 1.0)]
-    matrices = [weight for weight in inner if weight.dim() > 1]
-    others = [weight for weight in inner if weight.dim() == 1]
+    matrices = [weight for weight in inner if weight.dim() > 1 and weight not in embeddings]
+    others = [weight for weight in inner if weight.dim() == 1 or weight in embeddings]
     return [Muon(matrices, rate(1.0)), adam([*others, last, bias], ADAMS_SHARE)]
 
 
