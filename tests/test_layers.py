@@ -8,7 +8,7 @@ import vecflap
 FLOORS = (
     {"ranges", "draws", "kernels", "shapes", "buffers", "graphs", "tally", "rows", "priorities", "device"},
     {"config"},
-    {"presets", "muon", "explore"},
+    {"presets", "muon", "explore", "memo"},
     {"physics", "vector"},
     {"histogram"},
     {"tables", "rules", "players", "planner", "picture", "disturb", "window"},

@@ -19,6 +19,7 @@ from vecflap.disturb import Disturb
 from vecflap.dqn import choose
 from vecflap.explore import GREEDY, explore
 from vecflap.histogram import values
+from vecflap.memo import Memo
 from vecflap.networks import fill, make_network
 from vecflap.ranges import RANGES, check_range
 from vecflap.replay import Replay
@@ -213,12 +214,13 @@ def match(
         FRAMES + 1, games, frames=FRAMES, device=device, graphs=False
     )  # stacks are rebuilt as in training
     forced = torch.empty(games, dtype=torch.uint8)
+    ask = Memo(policy.q) if device.type == "cpu" else policy.q
     passed, deaths = np.zeros(games, np.int32), 0
     most_deaths = games if most_deaths is None else most_deaths
     playing = np.arange(games)
     while len(playing) and deaths <= most_deaths:
         stacks.open(sim.frame, sim.age)
-        q = policy.q(stacks.latest()[torch.from_numpy(playing).to(device)]).cpu()
+        q = ask(stacks.latest()[torch.from_numpy(playing).to(device)]).cpu()
         explore(forced.numpy(), seed, draws.EXPLORE_EXAM, stacks.row, epsilon, 0.5, 0, 0.0)
         chosen = forced[playing]
         sim.act.zero_()
