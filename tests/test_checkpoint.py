@@ -93,7 +93,7 @@ UNFIT = {
     "not JSON": (safetensors.torch.save(TENSORS_C, metadata={"vecflap": "{"}), "damaged"),
     "older rules": (b"rules_version 0", "written with rules_version 0, this vecflap has 1: train anew"),
     "newer rules": (b"rules_version 2", "written with rules_version 2, this vecflap has 1"),
-    "another format": (b"format 2", "written with format 2, this vecflap has 7"),
+    "another format": (b"format 2", "written with format 2, this vecflap has 8"),
     "no version": (b"rules_version null", "written with rules_version None"),
 }
 

@@ -1,8 +1,8 @@
 """What a network has answered, so that it is not asked the same again.
 
-A bird that plays without chance comes to the same places again and again: in a selection of `flap9` most states
-were seen before, in another game or a few pipes ago. A state is known by a hash of its 2 KiB; of some million
-states, two would be taken for each other in one selection of ten million.
+A bird that plays without chance comes to the same places again and again: in a selection of `flap9` most
+states were seen before, in another game or some pipes ago. A state is known by a hash of its 2 KiB, of 63
+bits: of a million states, two are taken for each other once in some ten million selections.
 """
 
 from collections.abc import Callable

@@ -39,7 +39,7 @@ class Goal(NamedTuple):
 GOALS = {"good": Goal(0.1, 1), "solved": Goal(0.0, 1), "mastered": Goal(0.0, 5), "steps": Goal(-1.0, 5)}
 FEW = 2
 """Most deaths of a selection where there is no goal; one more ends it."""
-PACE = 12
+PACE = 24
 """Steps that a selection plays for each step of training."""
 NEGLIGIBLE = 0.01
 """A reward discounted to less than this share does not count in a realised return."""
