@@ -156,6 +156,7 @@ def gym_table(results):
 TABLES = {
     "seeds-flap7": seeds_table,
     "exam-flap7": exams_table,
+    "exam-flap9": exams_table,
     "sim": speed_table,
     "peers": peers_table,
     "parts": parts_table,
