@@ -124,10 +124,18 @@ def test_updates_teach_the_taken_action_its_return():
     assert (q - ret).abs().max() < 0.15
 
 
+def spread(made):
+    """Let a new network think something else of every state."""
+    with torch.no_grad():
+        for layer in made.network.hidden:
+            layer.weight.mul_(3.0)
+    torch.nn.init.normal_(made.network.head.weight, std=5.0)
+
+
 def test_a_target_is_of_the_next_states_value_less_deviations():
     config = replace(CONFIG, gamma=0.5, missed=0.2, slipped=0.1, flap_bias=0.0)
     learner = Learner(config, CPU)
-    torch.nn.init.normal_(learner.target.get_parameter("network.head.weight"), std=5.0)
+    spread(learner.target)
     obs, ones = stacks(100), torch.ones(100)
     batch = Batch(obs, ones.long(), ones, 0.5 * ones, obs.flip(0), ones, ones.long())
     with torch.inference_mode():
@@ -141,7 +149,7 @@ def test_a_target_is_of_the_next_states_value_less_deviations():
 def test_games_that_rehearse_are_played_by_the_mean():
     config = replace(CONFIG, envs=1000, clumsy=0.0, capacity=100_000, caution=1.0, flap_bias=0.0)
     learner = Learner(config, CPU)
-    torch.nn.init.normal_(learner.average.get_parameter("network.head.weight"), std=5.0)
+    spread(learner.average)
     obs = stacks(1000)
     with torch.inference_mode():
         mean, cautious = learner.average(obs), Policy(learner.average, config).q(obs)
