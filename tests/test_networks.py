@@ -37,7 +37,8 @@ def test_unpacked_frames_are_numpys(low, high, dtype):
 def layers(network: nn.Module, obs: torch.Tensor) -> dict[str, tuple]:
     """Shape and type of what each layer makes of a batch."""
     seen = {}
-    for name, layer in network.named_children():
+    leaves = {name: layer for name, layer in network.named_modules() if not list(layer.children())}
+    for name, layer in leaves.items():
         layer.register_forward_hook(
             lambda _, inputs, out, name=name: seen.update({name: (tuple(out.shape[1:]), out.dtype)})
         )
@@ -215,7 +216,7 @@ def test_bfloat16_comes_close_and_the_last_layer_is_float32(name):
     types = {n: dtype for n, (_, dtype) in layers(rounded, obs).items()}
     assert types.pop("head") == torch.float32
     assert set(types.values()) == {torch.bfloat16}
-    assert "hidden" in types
+    assert any(name.startswith("hidden") for name in types)
     assert {p.dtype for p in rounded.parameters()} == {torch.float32}
     assert theirs[:, 0].unique().numel() == 16, "the last layer does not round to bfloat16"
     assert not torch.equal(theirs, theirs.bfloat16().float())
