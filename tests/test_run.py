@@ -124,14 +124,14 @@ def test_a_goal_that_was_reached_is_not_another_one(tmp_path, monkeypatch):
 
 
 def test_a_verdict_comes_after_as_many_rows_as_the_games_took(tmp_path, monkeypatch):
-    monkeypatch.setattr(selection, "match", Judge(9, 9, 9, rows=120))
-    trained(tmp_path / "a", steps=1_500, eval_games=50)  # 49 rows for each 200 steps
+    monkeypatch.setattr(selection, "match", Judge(9, 9, 9, rows=240))
+    trained(tmp_path / "a", steps=1_500, eval_games=50)  # 97 rows for each 200 steps
     lines = selections(tmp_path / "a")
     assert [(line["judged"], line["step"]) for line in lines] == [(200, 800), (800, 1_400), (1_400, 1_504)]
 
 
 def test_a_selection_under_way_is_played_to_its_end_when_the_steps_are(tmp_path, monkeypatch):
-    monkeypatch.setattr(selection, "match", Judge(9, 0, rows=120))
+    monkeypatch.setattr(selection, "match", Judge(9, 0, rows=240))
     outcome = trained(tmp_path / "a", steps=1_000, eval_games=50)
     lines = selections(tmp_path / "a")
     assert [(line["judged"], line["step"]) for line in lines] == [(200, 800), (800, 1_000)]
