@@ -17,7 +17,7 @@ import torch
 from throughput import check_captured
 from torch.nn import functional as F
 
-from vecflap.bitconv import BITS, CHANNELS, KERNEL, OUT, SEEN, VALUES, rows_seen
+from vecflap.bitconv import BITS, CHANNELS, KERNEL, OUT, SEEN, bytes_seen, rows_seen
 from vecflap.graphs import WARM_UP, Captured
 from vecflap.networks import Unpack
 from vecflap.render import SIZE
@@ -29,7 +29,7 @@ UNPACK = Unpack(0.0, 1.0)
 
 
 def by_table(obs, weight, bias):
-    """A table of bytes gives numbers, then a convolution: what networks.Compact does."""
+    """A table of bytes gives numbers, then a convolution: as networks.Compact does, but for its embedding."""
     return F.conv2d(UNPACK(obs, weight.dtype), weight, bias, KERNEL)
 
 
@@ -47,7 +47,7 @@ def by_place(out):
 
 def as_product(obs, weight, bias):
     """The bits that every output sees, [B * 64, 256], times [256, 32]."""
-    bits = UNPACK.table.to(weight.dtype)[rows_seen(obs) % VALUES].view(-1, SEEN * KERNEL)
+    bits = UNPACK.table.to(weight.dtype)[bytes_seen(obs).int()].view(-1, SEEN * KERNEL)
     return by_place(torch.addmm(bias, bits, weight.permute(1, 2, 3, 0).reshape(-1, CHANNELS)))
 
 

@@ -205,12 +205,16 @@ def spread_gradients_threaded(octets, patches, grads, tables):
         spread_some(octets, patches, grads, tables[k], n * k // threads, n * (k + 1) // threads)
 
 
-def rows_seen(packed: Tensor) -> Tensor:
-    """int64 [B * 64, 32]: place and value, as one number, of the bytes that every output sees, by picture,
-    column and row; of int64 [B, 4, 64]."""
+def bytes_seen(packed: Tensor) -> Tensor:
+    """uint8 [B * 64, 32]: the bytes that every output sees, by picture, column and row; of
+    int64 [B, 4, 64]."""
     octets = packed.contiguous().view(torch.uint8).view(len(packed), FRAMES, OUT, KERNEL, OUT)
-    seen = octets.permute(0, 2, 4, 1, 3).reshape(-1, SEEN)
-    return seen + VALUES * torch.arange(SEEN, device=packed.device)
+    return octets.permute(0, 2, 4, 1, 3).reshape(-1, SEEN)
+
+
+def rows_seen(packed: Tensor) -> Tensor:
+    """int64 [B * 64, 32]: place and value of the same bytes, as one number."""
+    return bytes_seen(packed) + VALUES * torch.arange(SEEN, device=packed.device)
 
 
 def numbers(tensor: Tensor) -> np.ndarray:
