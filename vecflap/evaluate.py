@@ -1,7 +1,7 @@
 """Play games to the end with a fixed policy, and count pipes."""
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,9 +34,9 @@ def rules_of(config: Config) -> Rules:
 
 
 def training_rules(config: Config) -> Rules | list[Rules]:
-    """Those of training: where a score is drawn it may begin anywhere, a third of the games with each number
-    of digits."""
-    rules = rules_of(config)
+    """Those of training: with leaps, and where a score is drawn it may begin anywhere, a third of the games
+    with each number of digits."""
+    rules = rules_of(config)._replace(leaps=round(100 * config.leaps))
     if not (config.any_score and rules.score_drawn and rules.first_score == 0):
         return rules
     return [rules._replace(first_score=DIGITS[game % len(DIGITS)]) for game in range(config.envs)]
@@ -198,6 +198,7 @@ def match(
     purpose: int = draws.GAPS_EXAM,
     most_deaths: int | None = None,
     witness: Witness | None = None,
+    answer: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Generator[None, None, Scores]:
     """Play `games` games at once, each until its bird dies or has passed `pipes` pipes. Yields after every
     row, returns the scores.
@@ -207,6 +208,7 @@ def match(
     purpose: GAPS_EXAM or GAPS_SELECT of draws.py: training plays neither.
     most_deaths: with more than these, all end at once; None: none does for others.
     witness: who is told how they die.
+    answer: on a CPU, who answers in place of `policy.q`.
     """
     device = next(policy.network.parameters()).device
     sim = games_of(config, games, seed, purpose=purpose, final=witness is not None)
@@ -214,13 +216,16 @@ def match(
         FRAMES + 1, games, frames=FRAMES, device=device, graphs=False
     )  # stacks are rebuilt as in training
     forced = torch.empty(games, dtype=torch.uint8)
-    ask = Memo(policy.q) if device.type == "cpu" else policy.q
+    ask = Memo(answer or policy.q) if device.type == "cpu" else policy.q
     passed, deaths = np.zeros(games, np.int32), 0
     most_deaths = games if most_deaths is None else most_deaths
     playing = np.arange(games)
     while len(playing) and deaths <= most_deaths:
         stacks.open(sim.frame, sim.age)
-        q = ask(stacks.latest()[torch.from_numpy(playing).to(device)]).cpu()
+        states = stacks.latest()
+        if len(playing) < games:
+            states = states[torch.from_numpy(playing).to(device)]
+        q = ask(states).cpu()
         explore(forced.numpy(), seed, draws.EXPLORE_EXAM, stacks.row, epsilon, 0.5, 0, 0.0)
         chosen = forced[playing]
         sim.act.zero_()
