@@ -175,7 +175,6 @@ def test_the_article_preset_has_the_articles_numbers():
         "short": 0.0,
         "practice": 0.0,
         "any_score": False,
-        "leaps": 0.0,
         "reward_alive": 0.1,
         "reward_pipe": 1.0,
         "reward_crash": -1.0,

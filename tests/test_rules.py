@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_sim import flaps
-from twins import assert_plays_as_twin, pixels, placed, twin_of
+from twins import assert_plays_as_twin, pixels, twin_of
 
 from vecflap import draws, players
 from vecflap.physics import GROUND_Y
@@ -30,7 +30,6 @@ def some_rules(draw) -> Rules:
         top=ends(0, GROUND_Y - gap[1]),
         top_step=draw(st.integers(1, 40)),
         first_score=ends(0, 5000),
-        leaps=draw(st.integers(0, 100)),
     )
 
 
@@ -62,20 +61,6 @@ def test_every_episode_draws_its_rules_from_the_whole_of_their_ranges():
         before = sim.games.gap.copy()
         sim.restart()
         assert 0.6 < (before != sim.games.gap).mean() < 0.9
-
-
-@pytest.mark.parametrize("leaps", [0, 40, 100])
-def test_a_leap_is_to_the_far_end_from_the_gap_before(leaps):
-    tops = VecFlap(8000, Rules(leaps=leaps), seed=4).games.gap_y
-    counts = np.zeros((8, 8))
-    np.add.at(counts, tuple((tops[:, :2].T - 100) // 10), 1)
-    assert abs(counts.sum(1) / 1000 - 1).max() < 0.1, "of the first pipe all places are as likely"
-    there = np.where(np.arange(8) < 4, counts[:, 6:].sum(1), counts[:, :2].sum(1)) / counts.sum(1)
-    assert abs(there - (leaps / 100 + (1 - leaps / 100) / 4)).max() < 0.06
-    appended = placed(Rules(leaps=leaps), pipe_x=np.tile([8, 152, 0], (8000, 1)), gap_y=(100, 110, 0))
-    appended.step(np.zeros(8000, np.uint8))
-    there = (appended.games.gap_y[:, 2] >= 160).mean()
-    assert abs(there - (leaps / 100 + (1 - leaps / 100) / 4)) < 0.03, "110 is high up, the far end low"
 
 
 def test_what_an_episode_draws_is_written_down():

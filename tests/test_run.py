@@ -84,7 +84,7 @@ class Judge:
     def __init__(self, *deaths: int, pipes: int = 60, rows: int = 1) -> None:
         self.deaths, self.pipes, self.rows, self.asked = list(deaths), pipes, rows, []
 
-    def __call__(self, policy, rules, games, limit, *, seed, purpose, most_deaths, answer):
+    def __call__(self, policy, rules, games, limit, *, seed, purpose, most_deaths, helper):
         self.asked.append((games, limit, seed, purpose, most_deaths))
         deaths = self.deaths.pop(0)
         for _ in range(self.rows):

@@ -7,7 +7,7 @@ import numpy as np
 import reference
 
 from vecflap import draws
-from vecflap.physics import DRAWN, FIRST_SCORES, FLAPS, GAPS, GRAVITIES, LEAPS, TOP_STEP, TOPS
+from vecflap.physics import DRAWN, FIRST_SCORES, FLAPS, GAPS, GRAVITIES, TOP_STEP, TOPS
 from vecflap.rules import Rules
 from vecflap.sim import VecFlap
 
@@ -48,39 +48,18 @@ class ToCome:
     def __init__(self, sim: VecFlap, i: int) -> None:
         self.sim, self.i, self.ranges, self.count = sim, i, sim.ranges[i], int(sim.games.draws[i])
 
-    def bits(self, what: int) -> np.ndarray:
-        """int64 [1]."""
-        key = np.full(1, self.sim.seed, np.int64)
-        return draws.draw(key, self.sim.purpose, self.i, self.count, what)
-
     def draw(self, column: int, what: int) -> int:
         """A place among those of a range."""
-        return int(draws.below(self.bits(what), int(self.ranges[column + 1]))[0])
+        key = np.full(1, self.sim.seed, np.int64)
+        bits = draws.draw(key, self.sim.purpose, self.i, self.count, what)
+        return int(draws.below(bits, int(self.ranges[column + 1]))[0])
 
-    def place(self, before: int | None) -> int:
-        """Of a gap. before: px, the top of the one before, if any."""
-        first, places, step = (int(self.ranges[column]) for column in (TOPS, TOPS + 1, TOP_STEP))
-        bits = self.bits(0)
-        if len(self.sim.stream):
-            place = int(self.sim.stream[self.count])
-        elif before is not None and int(bits[0]) % 2**32 * 100 < int(self.ranges[LEAPS]) * 2**32:
-            ordered = range(places) if before >= first + (places - 1) * step / 2 else range(places)[::-1]
-            place = ordered[: max(places // 4, 1)][int(draws.below(bits, max(places // 4, 1))[0])]
-        else:
-            place = self.draw(TOPS, 0)
-        self.count += 1
-        return place
-
-    def places(self, game: reference.Game) -> Iterator[int]:
-        """Of the gaps that a game draws."""
-        first, step = int(self.ranges[TOPS]), int(self.ranges[TOP_STEP])
+    def places(self) -> Iterator[int]:
+        """Of the gaps."""
         while True:
-            if game.age > 0:  # the pipe comes behind others
-                yield self.place(game.pipes[-1][1])
-            else:
-                place = self.place(None)
-                yield place
-                yield self.place(first + step * place)
+            place = int(self.sim.stream[self.count]) if len(self.sim.stream) else self.draw(TOPS, 0)
+            self.count += 1
+            yield place
 
     def episodes(self) -> Iterator[dict[str, int]]:
         """What an episode may draw."""
@@ -100,11 +79,10 @@ def twin_of(sim: VecFlap, i: int) -> reference.Game:
     if ranges[DRAWN]:
         drawn["score_from"] = int(g.score_from[i])
     game = reference.Game(
-        *(0, (0, 0), 0, bool(ranges[DRAWN])),
+        *(0, chain((0, 0), to_come.places()), 0, bool(ranges[DRAWN])),
         tops=(int(ranges[TOPS]), int(ranges[TOP_STEP])),
         episodes=chain([drawn], to_come.episodes()),
     )
-    game.gaps = to_come.places(game)
     game.bird_y, game.bird_vy = int(g.bird_y[i]), int(g.bird_vy[i])
     game.wing, game.wing_cycle = int(g.wing[i]), int(g.wing_cycle[i])
     game.age, game.score = int(g.age[i]), int(g.score[i])

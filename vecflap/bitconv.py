@@ -264,5 +264,5 @@ class BitConvolution(torch.autograd.Function):
             with PARALLEL:
                 spread_gradients_threaded(*arrays, tables.numpy())
         rows = rows_of(tables.sum(0)).contiguous()
-        weight = (BITS @ rows).view(FRAMES, KERNEL, KERNEL, CHANNELS).permute(3, 0, 1, 2)
+        weight = (BITS @ rows).view(FRAMES, KERNEL, KERNEL, CHANNELS).permute(3, 0, 1, 2).contiguous()
         return None, weight, rows[0].sum(0), rows.view(-1, CHANNELS), None

@@ -160,9 +160,6 @@ class Config:
     any_score: bool = True
     """Games begin with any score drawn, of one digit, two or three, in equal parts: while it learns a bird
     seldom gets as far, and the digits stand where it looks."""
-    leaps: float = 0.5
-    """Share of the gaps in training that are drawn at the far end from the one before: leaps are what birds
-    die of."""
     practice: float = 0.2
     """Share of the games that practise: they begin shortly before a death of another game, see lessons.py."""
 

@@ -1,5 +1,6 @@
 """The learner: a DQN over packed one-bit frames. Letters: B batch, K stacked frames."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from torch.optim import Optimizer
 from vecflap.config import Config
 from vecflap.explore import GREEDY
 from vecflap.graphs import Captured
+from vecflap.helper import Helper
 from vecflap.histogram import Histogram, values
 from vecflap.muon import optimisers, set_rate
 from vecflap.networks import fill, make_network
@@ -42,6 +44,12 @@ def choose(q: Tensor) -> Tensor:
     return (q[:, 1] > q[:, 0]).to(torch.uint8)
 
 
+@torch.inference_mode()
+def ask(network: nn.Module, obs: Tensor) -> Tensor:
+    """float32 [B, 2]: Q values."""
+    return network(obs)
+
+
 class Meter(NamedTuple):
     """What the updates since the last reading were like, on average."""
 
@@ -54,18 +62,33 @@ class Meter(NamedTuple):
     """Before clipping."""
 
 
+class Part(NamedTuple):
+    """What an update learns from some of its transitions, B of them."""
+
+    grads: list[Tensor]  # a gradient a weight
+    sums: Tensor  # float32 [3] of the first numbers of Meter, shares of the whole
+    wrong: Tensor  # float32 [B] what the Q values were wrong by
+
+
 class Learner:
     """A DQN: an online network that acts and learns, a target network that follows it, and the average of
     both's kind that is judged and kept: steadier than any of those it averages."""
 
-    def __init__(self, config: Config, device: torch.device) -> None:
-        self.config, self.device = config, device
+    def __init__(self, config: Config, device: torch.device, helper: Helper | None = None) -> None:
+        """
+        helper: on a CPU, who takes a half of the work.
+        """
+        self.config, self.device, self.helper = config, device, helper or Helper()
         self.online = make_network(config, device)
         self.target = make_network(config, device).requires_grad_(False)
         self.average = make_network(config, device).requires_grad_(False)
         self.kept = "average" if config.average else "online"
         """The network to judge and to keep."""
-        self.optimisers = optimisers(self.online, config.optimiser, config.lr, config.adam_eps, device)
+        rates = config.lr, config.adam_eps
+        self.optimisers = optimisers(self.online, config.optimiser, *rates, device, self.helper)
+        self._halves = device.type == "cpu" and not any(
+            isinstance(module, nn.modules.batchnorm._NormBase) for module in self.online.modules()
+        )  # batch norm needs the whole
         self.updates = 0
         self._updates_there = torch.zeros((), device=device)  # the same, for what is queued once and replayed
         self.meter = torch.zeros(len(Meter._fields) + 1, dtype=torch.float64, device=device)  # sums, count
@@ -101,28 +124,33 @@ class Learner:
 
     def decide(self, obs: Tensor, forced: Tensor) -> Choice:
         """What the device does to act."""
-        q = self.online(obs)
+        q = self._ask(self.online, obs)
         greedy = choose(q)
         wanted = greedy.clone()
         if self.config.rehearse and len(obs) > self._rehearses.start:
-            kept = getattr(self, self.kept)(obs[self._rehearses])  # without caution: it shall see the edge
-            wanted[self._rehearses] = choose(kept)
+            kept = getattr(self, self.kept)  # without caution: it shall see the edge
+            wanted[self._rehearses] = choose(self._ask(kept, obs[self._rehearses]))
         act = torch.where(forced == GREEDY, wanted, forced)
         taken = q.gather(1, act.long()[:, None]).squeeze(1)
         return Choice(act, act + STRAYED * (act != greedy).byte(), self._worth(q, q), taken)
 
+    def _ask(self, network: nn.Module, obs: Tensor) -> Tensor:
+        if self.device.type == "cuda":
+            return network(obs)
+        return torch.cat(self.helper.halves(partial(ask, network), obs))
+
     def descend(self, *tensors: Tensor) -> Tensor:
         """What the device does for an update."""
-        batch = Batch(*tensors)
-        target = self._target(batch)
+        learn = partial(self._learn_from, len(tensors[0]))
         self.online.train()
         try:
-            both, q, losses = self._losses(batch, target)
+            first, *others = self.helper.halves(learn, *tensors) if self._halves else [learn(*tensors)]
         finally:
             self.online.eval()
-        loss = (batch.weight * losses).mean()
-        self.online.zero_grad()
-        loss.backward()
+        for other in others:
+            torch._foreach_add_(first.grads, other.grads)
+        for weight, gradient in zip(self.online.parameters(), first.grads, strict=True):
+            weight.grad = gradient
         norm = self._clip()
         for optimiser in self.optimisers:
             optimiser.step()
@@ -130,10 +158,21 @@ class Learner:
             self.follow(self.config.target_rate)
         if self.config.average:
             self._average()
+        sums = sum((other.sums for other in others), first.sums)
+        self.meter += torch.cat([sums, torch.stack([norm, torch.ones_like(norm)])])
+        return torch.cat([first.wrong, *(other.wrong for other in others)])
+
+    def _learn_from(self, whole: int, *tensors: Tensor) -> Part:
+        """What there is to learn from some transitions, of so many in the whole batch."""
+        batch = Batch(*tensors)
+        target = self._target(batch)
+        both, q, losses = self._losses(batch, target)
+        loss = (batch.weight * losses).sum() / whole
+        grads = torch.autograd.grad(loss, list(self.online.parameters()))
         with torch.no_grad():
-            tie = (both[:, 0] == both[:, 1]).float().mean()
-            self.meter += torch.stack([loss, q.mean(), tie, norm, torch.ones_like(loss)])
-            return target - q
+            ties = (both[:, 0] == both[:, 1]).float().sum()
+            sums = torch.stack([loss, q.sum() / whole, ties / whole])
+            return Part(list(grads), sums, target - q)
 
     def _losses(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """float32 [B, 2], [B] and [B]: Q values, those of the actions taken, and their losses."""

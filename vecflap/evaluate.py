@@ -1,8 +1,9 @@
 """Play games to the end with a fixed policy, and count pipes."""
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from vecflap.device import find_device
 from vecflap.disturb import Disturb
 from vecflap.dqn import choose
 from vecflap.explore import GREEDY, explore
+from vecflap.helper import Helper, always
 from vecflap.histogram import values
 from vecflap.memo import Memo
 from vecflap.networks import fill, make_network
@@ -34,9 +36,9 @@ def rules_of(config: Config) -> Rules:
 
 
 def training_rules(config: Config) -> Rules | list[Rules]:
-    """Those of training: with leaps, and where a score is drawn it may begin anywhere, a third of the games
-    with each number of digits."""
-    rules = rules_of(config)._replace(leaps=round(100 * config.leaps))
+    """Those of training: where a score is drawn it may begin anywhere, a third of the games with each number
+    of digits."""
+    rules = rules_of(config)
     if not (config.any_score and rules.score_drawn and rules.first_score == 0):
         return rules
     return [rules._replace(first_score=DIGITS[game % len(DIGITS)]) for game in range(config.envs)]
@@ -112,7 +114,8 @@ def exam(
     asked: dict[str, Any] = {"rules": rules, "gap": gap or None, "skip": skip or None}
     asked |= {"sticky": sticky, "latency": latency, "flip": flip}
     played = replace(policy.config, **{name: value for name, value in asked.items() if value is not None})
-    scores = evaluate(policy, played, games, pipes, seed=seed, epsilon=epsilon, witness=witness)
+    how: dict[str, Any] = {"seed": seed, "epsilon": epsilon, "witness": witness, "helper": Helper(always)}
+    scores = evaluate(policy, played, games, pipes, **how)
     about: dict[str, Any] = {"seed": seed, "epsilon": epsilon, "rules": played.rules}
     about |= {"gap": rules_of(played).gap, "checkpoint": str(best_of(path))}
     return scores, about | {name: played[name] for name in ("skip", "sticky", "latency", "flip")}
@@ -176,6 +179,11 @@ class Scores(NamedTuple):
         }
 
 
+def by_halves(helper: Helper, policy: Policy, obs: torch.Tensor) -> torch.Tensor:
+    """float32 [B, 2]: `policy.q`."""
+    return torch.cat(helper.halves(policy.q, obs))
+
+
 def evaluate(policy: Policy, config: Config, games: int, pipes: int, **options: Any) -> Scores:
     """The scores of a `match`, played to its end."""
     rows = match(policy, config, games, pipes, **options)
@@ -198,7 +206,7 @@ def match(
     purpose: int = draws.GAPS_EXAM,
     most_deaths: int | None = None,
     witness: Witness | None = None,
-    answer: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    helper: Helper | None = None,
 ) -> Generator[None, None, Scores]:
     """Play `games` games at once, each until its bird dies or has passed `pipes` pipes. Yields after every
     row, returns the scores.
@@ -208,7 +216,7 @@ def match(
     purpose: GAPS_EXAM or GAPS_SELECT of draws.py: training plays neither.
     most_deaths: with more than these, all end at once; None: none does for others.
     witness: who is told how they die.
-    answer: on a CPU, who answers in place of `policy.q`.
+    helper: on a CPU, who asks the network about half of the states.
     """
     device = next(policy.network.parameters()).device
     sim = games_of(config, games, seed, purpose=purpose, final=witness is not None)
@@ -216,7 +224,7 @@ def match(
         FRAMES + 1, games, frames=FRAMES, device=device, graphs=False
     )  # stacks are rebuilt as in training
     forced = torch.empty(games, dtype=torch.uint8)
-    ask = Memo(answer or policy.q) if device.type == "cpu" else policy.q
+    ask = Memo(partial(by_halves, helper or Helper(), policy)) if device.type == "cpu" else policy.q
     passed, deaths = np.zeros(games, np.int32), 0
     most_deaths = games if most_deaths is None else most_deaths
     playing = np.arange(games)

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from vecflap.helper import Helper
+
 MOMENTUM = 0.95
 QUINTIC = (3.4445, -4.7750, 2.0315)
 """Of x, x^3 and x^5: applied a few times, brings what is between 0 and 1 to about 1."""
@@ -36,28 +38,52 @@ def orthogonal(matrix: Tensor) -> Tensor:
 class Muon(Optimizer):
     """For weights of two dimensions or more, the first being outputs."""
 
-    def __init__(self, weights: list[nn.Parameter], lr: float | Tensor) -> None:
+    def __init__(self, weights: list[nn.Parameter], lr: float | Tensor, helper: Helper | None = None) -> None:
         super().__init__(weights, {"lr": lr, "share": 1.0})
+        self.helper, self._shares = helper or Helper(), dealt(weights)
+        for weight in weights:
+            self.state[weight]["momentum"] = torch.zeros_like(weight, requires_grad=False)
 
-    @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Move the weights against their gradients, by the learning rate in every direction."""
         assert closure is None
-        for group in self.param_groups:
-            for weight in group["params"]:
-                state = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(weight)
-                momentum = state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
-                ahead = weight.grad.lerp(momentum, MOMENTUM).flatten(1)  # Nesterov's
-                longer = max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
-                weight.sub_((orthogonal(ahead) * (group["lr"] * longer)).view_as(weight))
+        mine, others = self._shares
+        self.helper.both(self._move, (mine,), (others,))
+
+    @torch.no_grad()
+    def _move(self, weights: list[nn.Parameter]) -> None:
+        lr = self.param_groups[0]["lr"]
+        for weight in weights:
+            assert weight.grad is not None
+            momentum = self.state[weight]["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
+            ahead = weight.grad.lerp(momentum, MOMENTUM).flatten(1)  # Nesterov's
+            longer = max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
+            weight.sub_((orthogonal(ahead) * (lr * longer)).view_as(weight))
+
+
+def dealt(weights: list[nn.Parameter]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The weights in two lists, whose products are about as much work."""
+
+    def work(weight: nn.Parameter) -> int:
+        short, long = sorted((weight.shape[0], weight[0].numel()))
+        return short * short * (2 * long + short)
+
+    hands: tuple[list[nn.Parameter], list[nn.Parameter]] = [], []
+    for weight in sorted(weights, key=work, reverse=True):
+        min(hands, key=lambda hand: sum(map(work, hand))).append(weight)
+    return hands
 
 
 def optimisers(
-    network: nn.Module, name: str, lr: float, adam_eps: float, device: torch.device
+    network: nn.Module,
+    name: str,
+    lr: float,
+    adam_eps: float,
+    device: torch.device,
+    helper: Helper | None = None,
 ) -> list[Optimizer]:
-    """Those of a network. name: muon, with Adam for what it leaves, or adam for all. lr: of the first."""
+    """Those of a network. name: muon, with Adam for what it leaves, or adam for all. lr: of the first.
+    helper: Muon's."""
     on_cuda = device.type == "cuda"
 
     def rate(share: float) -> float | Tensor:  # on CUDA a tensor, so that a graph can be told another one
@@ -73,7 +99,7 @@ def optimisers(
         return [adam([*inner, last, bias], 1.0)]
     matrices = [weight for weight in inner if weight.dim() > 1 and weight not in embeddings]
     others = [weight for weight in inner if weight.dim() == 1 or weight in embeddings]
-    return [Muon(matrices, rate(1.0)), adam([*others, last, bias], ADAMS_SHARE)]
+    return [Muon(matrices, rate(1.0), helper), adam([*others, last, bias], ADAMS_SHARE)]
 
 
 def set_rate(optimiser: Optimizer, lr: float) -> None:

@@ -82,8 +82,8 @@ _FIRST_ROW = (
 
 # Columns of the rules of a game, see rules.Rules.row: of the first five, the least and how many there are
 FLAPS, GRAVITIES, GAPS, FIRST_SCORES, TOPS = range(0, 10, 2)
-TOP_STEP, DRAWN, LEAPS = 10, 11, 12
-RANGES = 13
+TOP_STEP, DRAWN = 10, 11
+RANGES = 12
 
 
 class Gaps(NamedTuple):
@@ -95,8 +95,6 @@ class Gaps(NamedTuple):
     stream: np.ndarray  # uint8 [any] places of gaps instead of draws, in order: a recording's; empty: draw
 
 
-PERCENT = (2**32 - 1) // 100 + 1  # of all draws, for draws.chance
-LEAPT = 4  # the share of the places that a leap ends at: a quarter
 NO_STREAM = np.zeros(0, np.uint8)
 APPENDED, DROPPED = 1, 2  # what became of a game's pipes in a frame
 CLOSE = 2  # added to a game's reward where its bird is closer to a pipe than asked
@@ -141,19 +139,14 @@ def are_possible(state: np.ndarray) -> bool:
 
 
 @inlined
-def draw_gap(state, i, p, ranges, gaps):
-    """The top of the gap of pipe p of game i, after that of the one before."""
+def draw_gap(state, i, ranges, gaps):
+    """The top of the next gap of game i."""
     count = state[DRAWS, i]
     state[DRAWS, i] = count + 1
     if gaps.stream.size > 0:
         place = np.int64(gaps.stream[count])
     else:
-        bits, places = draws.draw(gaps.seed, gaps.purpose, i, count, 0), ranges[TOPS + 1]
-        place = draws.below(bits, places)
-        if p > 0 and draws.chance(bits, ranges[LEAPS] * PERCENT):  # a leap, to the far end
-            place = draws.below(bits, max(places // LEAPT, 1))
-            if 2 * (state[GAP_Y + p - 1, i] - ranges[TOPS]) < (places - 1) * ranges[TOP_STEP]:
-                place = places - 1 - place
+        place = draws.below(draws.draw(gaps.seed, gaps.purpose, i, count, 0), ranges[TOPS + 1])
     return ranges[TOPS] + ranges[TOP_STEP] * place
 
 
@@ -170,7 +163,7 @@ def drawn(state, i, ranges, low, gaps):
 def restart(state, i, ranges, gaps):
     """Begin an episode of game i. The wing shows up again, but its cycle goes on where it was.
 
-    state: int32 [16, N], in and out. ranges: int32 [13], in, the game's rules, see rules.Rules.row.
+    state: int32 [16, N], in and out. ranges: int32 [12], in, the game's rules, see rules.Rules.row.
     """
     state[FLAP_VY, i] = drawn(state, i, ranges, FLAPS, gaps)
     state[GRAVITY, i] = drawn(state, i, ranges, GRAVITIES, gaps)
@@ -181,7 +174,7 @@ def restart(state, i, ranges, gaps):
     state[BIRD_VY, i] = 0
     for p in range(2):
         state[PIPE_X + p, i] = PIPE_START_X[p]
-        state[GAP_Y + p, i] = draw_gap(state, i, p, ranges, gaps)
+        state[GAP_Y + p, i] = draw_gap(state, i, ranges, gaps)
     state[AGE, i] = 0
 
 
@@ -300,7 +293,7 @@ def advance(state, act, rew, term, score, moved, ranges, clearance, gaps, a, b):
     term:   uint8 [N], out, 1 = crash.
     score:  int32 [N], out, pipes passed. One passed in the frame of the crash counts, though rew is -1.
     moved:  uint8 [N], out, 0, APPENDED or DROPPED.
-    ranges: int32 [N, 13], in, the games' rules, see rules.Rules.row.
+    ranges: int32 [N, 12], in, the games' rules, see rules.Rules.row.
     clearance: px, see VecFlap.
     """
     count_pipes(state[PIPE_X, a:b], state[SCORE, a:b], rew[a:b], score[a:b])
@@ -310,7 +303,7 @@ def advance(state, act, rew, term, score, moved, ranges, clearance, gaps, a, b):
     drop_gaps(state[GAP_Y, a:b], state[GAP_Y + 1, a:b], state[GAP_Y + 2, a:b], moved[a:b])
     for i in range(a, b):
         if moved[i] == APPENDED:
-            state[GAP_Y + 2, i] = draw_gap(state, i, 2, ranges[i], gaps)
+            state[GAP_Y + 2, i] = draw_gap(state, i, ranges[i], gaps)
     y, cycle, age, pipe_x = state[BIRD_Y, a:b], state[WING_CYCLE, a:b], state[AGE, a:b], state[PIPE_X, a:b]
     if clearance > 0:
         find_crashes(y, cycle, age, pipe_x, state[GAP_Y, a:b], state[GAP, a:b], clearance, term[a:b])

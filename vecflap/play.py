@@ -68,7 +68,7 @@ def play_all(
     """Play and draw one step of every game. Returns whether it did: not, if `given` is no action.
 
     state:  int32 [16, N or more], in and out, see physics.Games.
-    ranges: int32 [N, 13], in, see rules.Rules.row.
+    ranges: int32 [N, 12], in, see rules.Rules.row.
     given:  uint8 [N], in, 1 = flap, 0 = glide; act: uint8 [N], out, the same.
     frame:  int64 [N, 64], age: uint8 [N], rew: int8 [N], term: uint8 [N], score: int32 [N], out, see VecFlap.
     final:  int64 [N, 64], crashes: int32 [16, N], out, see VecFlap; or of no games.

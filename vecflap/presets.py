@@ -24,7 +24,6 @@ PRESETS = {
         short=0.0,
         practice=0.0,
         any_score=False,
-        leaps=0.0,
         batch=32,
         steps_per_update=3,  # its thread has no back-pressure: re-created on 2 cores, an update took 3 steps
         learn_start=100,

@@ -44,7 +44,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "clumsy": (0.0, 1.0),
     "short": (0.0, 1.0),
     "short_pipes": (1, MANY),
-    "leaps": (0.0, 1.0),
     "practice": (0.0, 1.0),
     "eval_every": (1, 10**15),
     "eval_games": (1, 1_048_576),

@@ -34,12 +34,9 @@ class Rules(NamedTuple):
     """px between two places of a gap's top."""
     first_score: Range = 0
     """What the drawn score begins at: where that differs, a policy learns to look past it."""
-    leaps: int = 0
-    """%, share of the gaps that are leaps: drawn from the quarter of their places at the far end from the one
-    before. None in the original."""
 
     def row(self) -> np.ndarray:
-        """int32 [13]: what the kernels read, see physics.py. ValueError for rules that cannot be played."""
+        """int32 [12]: what the kernels read, see physics.py. ValueError for rules that cannot be played."""
         bounds = {
             "flap_vy": (-LONGEST_FLAP, -1),
             "gap": (shapes.BIRD_HEIGHT + 1, GROUND_Y),
@@ -61,7 +58,6 @@ class Rules(NamedTuple):
             row[column : column + 2] = low, high - low + 1
         row[physics.TOPS + 1] = (ends["top"][1] - ends["top"][0]) // step + 1
         row[physics.TOP_STEP], row[physics.DRAWN] = step, bool(self.score_drawn)
-        row[physics.LEAPS] = _whole("leaps", self.leaps, 0, 100)
         return row
 
 
@@ -100,7 +96,7 @@ def find_rules(rules: str | Rules) -> Rules:
 
 
 def rows_of(rules: str | Rules | Sequence[str | Rules], envs: int) -> np.ndarray:
-    """int32 [N, 13]: the rules of N games, all the same or one each."""
+    """int32 [N, 12]: the rules of N games, all the same or one each."""
     if isinstance(rules, str | Rules):
         return np.tile(find_rules(rules).row(), (envs, 1))
     if len(rules) != envs:

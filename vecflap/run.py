@@ -16,6 +16,7 @@ from vecflap.config import FRAMES, Config
 from vecflap.dqn import Learner, part
 from vecflap.evaluate import Policy, Scores, games_of, training_rules
 from vecflap.folder import check_resumed, create, differences, settle
+from vecflap.helper import Helper
 from vecflap.kernels import config as numba_config
 from vecflap.lessons import Lessons
 from vecflap.replay import Replay
@@ -149,7 +150,8 @@ class Run:
             graphs=config.graphs,
         )
         self.lessons = Lessons(config, self.sim)
-        self.learner = Learner(config, self.device)
+        helper = Helper(lambda: not self.selection.plays, config.threads)
+        self.learner = Learner(config, self.device, helper)
         goal, games = GOALS[config.until], config.eval_games
         most_deaths = FEW if goal.deaths < 0 else int(goal.deaths * games)
         self.selection = Selection(config, games, goal.pipes * config.eval_pipes, most_deaths)

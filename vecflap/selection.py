@@ -6,14 +6,13 @@ fast the two are beside each other.
 
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 
 import torch
-from torch import Tensor
 
 from vecflap import draws
 from vecflap.config import Config
 from vecflap.evaluate import Policy, Scores, match
+from vecflap.helper import Helper
 from vecflap.networks import make_network
 
 
@@ -30,13 +29,18 @@ class Selection:
         self.rows = 0  # granted
         self._match: Generator[None, None, Scores] | None = None
         self._scores: Scores | None = None
-        self._thread, self._helper = (
-            ThreadPoolExecutor(1, name, initializer=torch.set_num_threads, initargs=(config.threads,))
-            for name in ("vecflap-selection", "vecflap-helper")
+        self._thread = ThreadPoolExecutor(
+            1, "vecflap-selection", initializer=torch.set_num_threads, initargs=(config.threads,)
         )
-        self._helped = False
+        self._waited_for = False
+        self._helper = Helper(lambda: self._waited_for, config.threads)
         self._playing: Future | None = None
         self._closed = False
+
+    @property
+    def plays(self) -> bool:
+        """Whether its thread is at work."""
+        return self._playing is not None and not self._playing.done()
 
     def begin(self, weights: dict[str, torch.Tensor], seed: int) -> None:
         """Judge a network of these weights, which are copied, by the games of a seed."""
@@ -46,7 +50,7 @@ class Selection:
         self._match = match(
             policy, config, self.games, self.pipes,
             seed=seed, purpose=draws.GAPS_SELECT, most_deaths=self.most_deaths,
-            answer=partial(self._answer, policy),
+            helper=self._helper,
         )  # fmt: skip
 
     def grant(self, rows: int) -> None:
@@ -62,9 +66,9 @@ class Selection:
         """Wait for the rows granted, while a second thread helps to play them. The scores, once; None as long
         as the games have not ended."""
         if self._playing:
-            self._helped = True
+            self._waited_for = True
             self._playing.result()
-            self._helped = False
+            self._waited_for = False
         scores, self._scores = self._scores, None
         if scores:
             self._match = None
@@ -82,16 +86,6 @@ class Selection:
         """Stop at once."""
         self._closed = True
         self._thread.shutdown()
-        self._helper.shutdown()
-
-    def _answer(self, policy: Policy, states: Tensor) -> Tensor:
-        """float32 [B, 2]: the Q values, of one half of the states after the other, or of both at once. Always
-        of halves: the bits of a product may depend on how many rows it has."""
-        first, *second = states.chunk(2)
-        helped = [self._helper.submit(policy.q, half) for half in second if self._helped]
-        answers = [policy.q(first)]
-        answers += [half.result() for half in helped] or [policy.q(half) for half in second]
-        return torch.cat(answers)
 
     def _play(self, rows: int) -> None:
         assert self._match is not None

@@ -66,7 +66,7 @@ WING_CYCLE_AFTER = {shapes.UP: 1, shapes.MID: 0, shapes.DOWN: 3}
 def set_state(rows: np.ndarray, trace: Arrays, ranges: np.ndarray) -> None:
     """The reverse of `state`: a recording's init_... into one game's int32 [1, 16].
 
-    ranges: int32 [13], the game's rules, see rules.Rules.row.
+    ranges: int32 [12], the game's rules, see rules.Rules.row.
     """
     g = Games.of(rows.T)
     fields = {
@@ -114,7 +114,7 @@ def write(path: str | os.PathLike, arrays: Arrays) -> None:
 def read(path: str | os.PathLike, ranges: np.ndarray) -> Arrays:
     """The arrays in NAMES that a recording has, checked: none can make a kernel read out of bounds.
 
-    ranges: int32 [13], the rules it is played by, see rules.Rules.row.
+    ranges: int32 [12], the rules it is played by, see rules.Rules.row.
     """
     try:
         trace = load(path)

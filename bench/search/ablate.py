@@ -44,7 +44,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no rehearsal": {"rehearse": False},
     "no games of three pipes": {"short": 0.0},
     "scores drawn as the rules say": {"any_score": False},
-    "gaps drawn as the rules say": {"leaps": 0.0},
     "returns over 1 step": {"n_step": 1},
     "discount 0.95": {"gamma": 0.95},
     "no bias against flapping": {"flap_bias": 0.0},
