@@ -77,10 +77,10 @@ def plot(results, path):
         seconds = [point["seconds"] for point in row["curve"]]
         pipes = [max(point["pipes_per_death"], 1) for point in row["curve"]]
         axes.plot(seconds, pipes, marker="o", markersize=3, label=f"seed {row['seed']}")
-    axes.axhline(20_000, color="grey", linewidth=0.8, linestyle=":")
-    axes.annotate("100 games to 200 pipes, no death", (1, 22_000), fontsize=7)
+    axes.axhline(200_000, color="grey", linewidth=0.8, linestyle=":")
+    axes.annotate("1,000 games to 200 pipes, no death", (1, 220_000), fontsize=7)
     axes.set(xlabel="seconds of training, on a CPU", ylabel="pipes a death, greedy", xlim=0, yscale="log")
-    axes.set_ylim(0.9, 120_000)
+    axes.set_ylim(0.9, 500_000)
     m = results["machine"]
     threads = f"{m['threads']} thread" + "s" * (m["threads"] > 1)
     title = f"{results['rules']}, {m['cpu']}, {threads}, torch {m['versions']['torch']}"
@@ -92,7 +92,7 @@ def plot(results, path):
 
 
 def write(rows, folder, rules, command):
-    """Write the results of all seeds, with the machine of a run's folder, and plot them."""
+    """Write the results so far, with the machine of a run's folder, and plot them."""
     machine = json.loads((folder / "manifest.json").read_text())
     results = {"command": command.strip(), "rules": rules, "machine": machine, "rows": rows}
     (RESULTS / f"seeds-{rules}.json").write_text(json.dumps(results, indent=1) + "\n")
@@ -117,8 +117,10 @@ def main():
             sys.exit(f"{folder} is there already: remove it, or choose other --runs.")
     with ThreadPoolExecutor(arguments.jobs) as pool:
         of_all = repeat(arguments.rules), range(arguments.seeds), repeat(arguments.limit)
-        rows = list(pool.map(run_seed, folders, *of_all))
-    write(rows, folders[0], arguments.rules, "python bench/seeds.py " + " ".join(sys.argv[1:]))
+        rows = []
+        for row in pool.map(run_seed, folders, *of_all):
+            rows.append(row)
+            write(rows, folders[0], arguments.rules, "python bench/seeds.py " + " ".join(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,19 @@ from pathlib import Path
 import vecflap
 
 FLOORS = (
-    {"ranges", "draws", "kernels", "shapes", "buffers", "graphs", "tally", "rows", "priorities", "device"},
+    {
+        "ranges",
+        "draws",
+        "kernels",
+        "shapes",
+        "buffers",
+        "graphs",
+        "tally",
+        "rows",
+        "priorities",
+        "device",
+        "helper",
+    },
     {"config"},
     {"presets", "muon", "explore", "memo"},
     {"physics", "vector"},

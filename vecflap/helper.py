@@ -34,16 +34,16 @@ class Helper:
     def __init__(self, idle: Callable[[], bool] = never, threads: int = 1) -> None:
         """
         idle:    whether a core is, of two. A single one never is, a third one always.
-        threads: of torch, in this one.
+        threads: of torch, in each of who works; with more than one, they need the cores themselves.
         """
-        self.idle = idle if CORES == 2 else always if CORES > 2 and idle is not never else never
-        self.threads = threads
+        if idle is never or threads > 1 or CORES == 1:
+            self.idle = never
+        else:
+            self.idle = idle if CORES == 2 else always
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(
-            1, "vecflap-helper", initializer=torch.set_num_threads, initargs=(self.threads,)
-        )
+        return ThreadPoolExecutor(1, "vecflap-helper", initializer=torch.set_num_threads, initargs=(1,))
 
     def both(self, work: Callable[..., Any], first: tuple, second: tuple) -> list[Any]:
         """What the work returns for the first arguments and for the second ones. torch's modes, such as

@@ -41,7 +41,7 @@ GOALS = {"good": Goal(0.1, 1), "solved": Goal(0.0, 1), "mastered": Goal(0.0, 5),
 FEW = 2
 """Most deaths of a selection where there is no goal; one more ends it."""
 PACE = 24
-"""Steps that a selection plays for each step of training."""
+"""Steps that a selection plays at first for each step of training."""
 NEGLIGIBLE = 0.01
 """A reward discounted to less than this share does not count in a realised return."""
 
@@ -242,7 +242,8 @@ class Run:
             progress.judged_step = self.step
             selection.begin(getattr(self.learner, self.learner.kept).state_dict(), self._judging_seed)
         if progress.judged_step:
-            selection.grant(PACE * self.config.eval_every // self.config.eval_games + 1)
+            first = PACE * self.config.eval_every // self.config.eval_games + 1
+            selection.grant(first + selection.rows)  # more each time: who has come far will end well
             progress.judged_rows = selection.rows
 
     @property
