@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import CPU, same
 from test_dqn import make_batch
+from tiny import CPU, same
 
 from vecflap import draws, evaluate, helper
 from vecflap.dqn import Learner
