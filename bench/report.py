@@ -12,7 +12,7 @@ from training import training_table
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "performance.md", ROOT / "docs" / "evaluation.md")
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 
 def machine_words(machine):
@@ -155,6 +155,7 @@ def gym_table(results):
 
 TABLES = {
     "seeds-flap7": seeds_table,
+    "seeds-flap9": seeds_table,
     "exam-flap7": exams_table,
     "exam-flap9": exams_table,
     "sim": speed_table,

@@ -1,18 +1,22 @@
 """Where games begin: held to a log of everything that was played."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from vecflap import lessons
 from vecflap.config import Config
-from vecflap.lessons import FARTHEST, LENGTH, NEAREST, Lessons
-from vecflap.physics import AGE, DRAWS
+from vecflap.lessons import AWAY, FARTHEST, LENGTH, NEAREST, Lessons
+from vecflap.physics import AGE, BIRD_VY, BIRD_Y, DRAWS
 from vecflap.replay import CUT
 from vecflap.sim import VecFlap
 
 GAMES = 40
-CONFIG = Config(envs=GAMES, capacity=GAMES * 100, clumsy=0.25, short=0.2, short_pipes=1, practice=0.5)
+CONFIG = Config(
+    envs=GAMES, capacity=GAMES * 100, clumsy=0.25, short=0.2, short_pipes=1, practice=0.5, displaced=0.0
+)
 
 
 def flaps(rows: int, seed: int) -> np.ndarray:
@@ -77,6 +81,25 @@ def test_what_is_shown_is_where_they_stand():
         assert ages.max() <= max(LENGTH, 255)
 
 
+def test_displaced_birds_begin_beside_where_one_was():
+    """In the state of some game but for height and speed; and their deaths are no scenes."""
+    config = replace(CONFIG, short=0.0, practice=0.9, displaced=1.0)
+    bird, moved, speeds, counts = [BIRD_Y, BIRD_VY], [], set(), [0]
+    for sim, taught, _, after, ended in played(1_000, config):
+        for game in np.flatnonzero(ended[4:]) + 4:
+            if counts[-1]:
+                state = sim.state[:, game, None]
+                of = (np.delete(after, bird, 0) == np.delete(state, bird, 0)).all(0)
+                moved.append(min(state[BIRD_Y] - after[BIRD_Y, of], key=abs))
+                speeds.add(int(state[BIRD_VY, 0]))
+                assert taught.scene[game] == lessons.SCENES + 1
+        counts.append(int(taught.count))
+    assert (min(moved), max(moved)) == (-AWAY, AWAY)
+    assert abs(np.mean(moved)) < 3
+    assert speeds == set(range(-7, 11))
+    assert counts[200] == counts[-1] > 0, "by then all that practise are displaced, and the others clumsy"
+
+
 def learned(won: int, lost: int) -> float:
     """p (1 - p) of a scene, where a win and a loss are added to those that were."""
     return (won + 1) * (lost + 1) / (won + lost + 2) ** 2
@@ -86,7 +109,7 @@ def test_what_came_of_practice_is_counted_by_scene(monkeypatch):
     """And a new scene takes the place of one from which little is learned."""
     monkeypatch.setattr(lessons, "SCENES", 32)
     monkeypatch.setattr(lessons, "LENGTH", 15)  # so that random birds win too
-    config = Config(envs=GAMES, capacity=GAMES * 100, clumsy=0.0, short=0.0, practice=0.9)
+    config = Config(envs=GAMES, capacity=GAMES * 100, clumsy=0.0, short=0.0, practice=0.9, displaced=0.0)
     ends, practises, count, replaced = [[0, 0] for _ in range(32)], [None] * GAMES, 0, 0
     for sim, taught, *_, ended in played(1_500, config):
         for game in range(4, GAMES):

@@ -161,8 +161,11 @@ class Config:
     any_score: bool = True
     """Games begin with any score drawn, of one digit, two or three, in equal parts: while it learns a bird
     seldom gets as far, and the digits stand where it looks."""
-    practice: float = 0.2
+    practice: float = 0.4
     """Share of the games that practise: they begin shortly before a death of another game, see lessons.py."""
+    displaced: float = 0.5
+    """Share of the practice that begins somewhere else instead: with the bird moved up or down by up to 40
+    pixels from where it was in some game, and at any speed."""
 
     # Choosing the best
     eval_every: int = 64_000

@@ -1,12 +1,16 @@
 """Where training games begin: some anew after a few pipes, so that the first ones are not forgotten, some
-shortly before a bird died, so that what is seldom met is met often.
+shortly before a bird died, so that what is seldom met is met often, and some where no bird would have come.
 
 A good bird dies once in thousands of pipes, too seldom to learn from. So whenever one dies that did not miss
 its flaps on purpose, the game as it stood some steps before becomes a scene, and games that practise begin
 with a scene; their own deaths make scenes too. Many are lost from the beginning, others are never lost any
 more. Most is learned from those that are sometimes won and sometimes lost, where it matters what the bird
 does: a scene is chosen by p (1 - p), p being the share of games won from it (Rutherford et al., "No regrets",
-2024), and makes room for a new one where that is least. Letters: N games.
+2024), and makes room for a new one where that is least.
+
+What lies beside the birds' paths they would know from a few random flaps only, and it is there that a flap or
+a glide is thought better than it is. So other games that practise begin with a bird displaced from where it
+was in some game ("exploring starts": Sutton and Barto, "Reinforcement learning", 5.3). Letters: N games.
 """
 
 import torch
@@ -14,7 +18,7 @@ from torch import Tensor
 
 from vecflap import draws
 from vecflap.config import Config
-from vecflap.physics import NUMBERS
+from vecflap.physics import BIRD_VY, BIRD_Y, FLAP_VY, LOWEST_Y, MAX_VY, NUMBERS
 from vecflap.replay import CUT, OLDEST_AGE
 
 NEAREST, FARTHEST = 8, 30
@@ -23,6 +27,8 @@ LENGTH = 60
 """Steps after which a game that practises is cut off, and won."""
 SCENES = 512
 """Scenes remembered."""
+AWAY = 40
+"""Pixels that a displaced bird is moved up or down, at most."""
 
 
 class Lessons:
@@ -36,10 +42,11 @@ class Lessons:
         self.played = torch.zeros(config.envs, dtype=torch.int64, device=device)  # steps since it began
         self.row = torch.zeros((), dtype=torch.int64, device=device)
         self.past = torch.zeros(FARTHEST, NUMBERS, config.envs, dtype=torch.int32, device=device)
-        self.scenes = torch.zeros(SCENES + 1, NUMBERS, dtype=torch.int32, device=device)  # last: of no use
+        self.scenes = torch.zeros(SCENES + 2, NUMBERS, dtype=torch.int32, device=device)  # last two: none
         self.count = torch.zeros((), dtype=torch.int64, device=device)  # of scenes, ever
-        self.ends = torch.zeros(2, SCENES + 1, dtype=torch.int64, device=device)  # won, lost, of scenes
-        self.scene = torch.full_like(self._game, SCENES)  # that a game practises
+        self.ends = torch.zeros(2, SCENES + 2, dtype=torch.int64, device=device)  # won, lost, of scenes
+        # That a game practises; SCENES where it began as games do, SCENES + 1 where with a displaced bird
+        self.scene = torch.full_like(self._game, SCENES)
         self._number = torch.arange(SCENES, device=device)
         self._teaches = self._game >= config.clumsy_games
         self._practises = self._game >= config.envs - config.practice_games
@@ -71,7 +78,10 @@ class Lessons:
         self.played.masked_fill_(crashed | ended, 0)
         if on_gpu or ended.any():
             self.scene = torch.where(over, self._choose(), self.scene)
-            self._state.copy_(torch.where(over, self.scenes[self.scene].T, self._state))
+            state = torch.where(over, self.scenes[self.scene].T, self._state)
+            displaced = over & draws.chance(self._draw(2), int(config.displaced * 2**32))
+            self.scene.masked_fill_(displaced, SCENES + 1)
+            self._state.copy_(torch.where(displaced, self._elsewhere(), state))
             sim.restart(short)
             sim.draw()
         self.row += 1
@@ -89,8 +99,17 @@ class Lessons:
         at = draws.below(self._draw(1), up_to[-1:].clamp(min=1))
         return torch.searchsorted(up_to, at, right=True)
 
+    def _elsewhere(self) -> Tensor:
+        """int32 [16, N]: for each game a state of one of all, its bird at another height and any speed."""
+        state = self._state[:, draws.below(self._draw(3), self.config.envs)]
+        moved = draws.below(self._draw(4), 2 * AWAY + 1) - AWAY
+        state[BIRD_Y] = (state[BIRD_Y] + moved).clamp(0, LOWEST_Y - 1)
+        strongest = state[FLAP_VY]
+        state[BIRD_VY] = strongest + draws.below(self._draw(5), MAX_VY + 1 - strongest)
+        return state
+
     def _draw(self, number: int) -> Tensor:
-        """int64 [N]: a row's draws."""
+        """int64 [N]: a row's draws of one of the things that are drawn."""
         seed = torch.full_like(self._game, self.config.seed)
         return draws.draw(seed, draws.PRACTICE, self._game, self.row, number)
 
@@ -99,6 +118,7 @@ class Lessons:
         least is learned."""
         back = NEAREST + draws.below(self._draw(0), FARTHEST - NEAREST + 1)
         known = crashed & self._teaches & (self.played >= back)
+        known &= self.scene <= SCENES  # a displaced bird may have been lost from the first
         known &= known.cumsum(0) <= SCENES
         worst = self._chance().sort(stable=True).indices
         slot = torch.where(known, worst[(known.cumsum(0) - 1).clamp(0, SCENES - 1)], SCENES)

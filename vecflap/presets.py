@@ -23,6 +23,7 @@ PRESETS = {
         rehearse=False,
         short=0.0,
         practice=0.0,
+        displaced=0.0,
         any_score=False,
         batch=32,
         steps_per_update=3,  # its thread has no back-pressure: re-created on 2 cores, an update took 3 steps
