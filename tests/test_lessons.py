@@ -9,7 +9,7 @@ import torch
 from vecflap import lessons
 from vecflap.config import Config
 from vecflap.lessons import AWAY, FARTHEST, LENGTH, NEAREST, Lessons
-from vecflap.physics import AGE, BIRD_VY, BIRD_Y, DRAWS
+from vecflap.physics import AGE, BIRD_VY, BIRD_Y, DRAWS, Games
 from vecflap.replay import CUT
 from vecflap.sim import VecFlap
 
@@ -98,6 +98,23 @@ def test_displaced_birds_begin_beside_where_one_was():
     assert abs(np.mean(moved)) < 3
     assert speeds == set(range(-7, 11))
     assert counts[200] == counts[-1] > 0, "by then all that practise are displaced, and the others clumsy"
+
+
+def test_birds_are_displaced_where_gaps_are_far_apart():
+    """Of four states drawn the one with the longest way from gap to gap, those of the pipes that exist."""
+    games = 20_000
+    taught = Lessons(Config(envs=games, capacity=games * 100), VecFlap(games, "flap7", seed=3, threads=1))
+    g = taught.sim.games
+    g.pipe_x[::2], g.gap_y[::2, 2] = (4, 154, 298), 170
+    tops = g.gap_y[:, :3].copy()
+    tops[1::2, 2] = tops[1::2, 1]  # there is no third pipe
+    ways = abs(np.diff(tops, axis=1)).max(1)
+    state = Games.of(taught._elsewhere().numpy())
+    chosen = state.gap_y.copy()
+    chosen[state.pipe_x[:, 0] >= 5, 2] = chosen[state.pipe_x[:, 0] >= 5, 1]
+    found = abs(np.diff(chosen, axis=1)).max(1)
+    for px in range(0, 80, 10):
+        assert abs((found <= px).mean() - (ways <= px).mean() ** 4) < 0.02, px
 
 
 def learned(won: int, lost: int) -> float:

@@ -165,7 +165,7 @@ class Config:
     """Share of the games that practise: they begin shortly before a death of another game, see lessons.py."""
     displaced: float = 0.5
     """Share of the practice that begins somewhere else instead: with the bird moved up or down by up to 40
-    pixels from where it was in some game, and at any speed."""
+    pixels from where it was in some game, mostly between gaps that are far apart, and at any speed."""
 
     # Choosing the best
     eval_every: int = 64_000

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vecflap import draws
 from vecflap.config import Config
-from vecflap.physics import BIRD_VY, BIRD_Y, FLAP_VY, LOWEST_Y, MAX_VY, NUMBERS
+from vecflap.physics import APPEND_X, BIRD_VY, BIRD_Y, FLAP_VY, GAP_Y, LOWEST_Y, MAX_VY, NUMBERS, PIPE_X
 from vecflap.replay import CUT, OLDEST_AGE
 
 NEAREST, FARTHEST = 8, 30
@@ -29,6 +29,8 @@ SCENES = 512
 """Scenes remembered."""
 AWAY = 40
 """Pixels that a displaced bird is moved up or down, at most."""
+RIVALS = 4
+"""Games from which the state for a displaced bird is chosen: that with the longest way from gap to gap."""
 
 
 class Lessons:
@@ -100,13 +102,24 @@ class Lessons:
         return torch.searchsorted(up_to, at, right=True)
 
     def _elsewhere(self) -> Tensor:
-        """int32 [16, N]: for each game a state of one of all, its bird at another height and any speed."""
-        state = self._state[:, draws.below(self._draw(3), self.config.envs)]
+        """int32 [16, N]: for each game a state of some game, its bird at another height and any speed. Of a few
+        games, that with the longest way from gap to gap: birds die on long ways, which are rare."""
+        rivals = draws.below(torch.stack([self._draw(6 + k) for k in range(RIVALS)]), self.config.envs)
+        ways, of = self._ways(), rivals[0]
+        for rival in rivals[1:]:
+            of = torch.where(ways[rival] > ways[of], rival, of)
+        state = self._state[:, of]
         moved = draws.below(self._draw(4), 2 * AWAY + 1) - AWAY
         state[BIRD_Y] = (state[BIRD_Y] + moved).clamp(0, LOWEST_Y - 1)
         strongest = state[FLAP_VY]
         state[BIRD_VY] = strongest + draws.below(self._draw(5), MAX_VY + 1 - strongest)
         return state
+
+    def _ways(self) -> Tensor:
+        """int32 [N]: px, how far apart the tops of two neighbouring gaps are, at most."""
+        first, second, third = self._state[GAP_Y : GAP_Y + 3]
+        further = torch.where(self._state[PIPE_X] < APPEND_X, (third - second).abs(), 0)
+        return torch.maximum((second - first).abs(), further)
 
     def _draw(self, number: int) -> Tensor:
         """int64 [N]: a row's draws of one of the things that are drawn."""
