@@ -102,8 +102,8 @@ class Lessons:
         return torch.searchsorted(up_to, at, right=True)
 
     def _elsewhere(self) -> Tensor:
-        """int32 [16, N]: for each game a state of some game, its bird at another height and any speed. Of a few
-        games, that with the longest way from gap to gap: birds die on long ways, which are rare."""
+        """int32 [16, N]: for each game a state of some game, its bird at another height and any speed. Of
+        RIVALS games, that with the longest way from gap to gap: on long ways, which are rare, birds die."""
         rivals = draws.below(torch.stack([self._draw(6 + k) for k in range(RIVALS)]), self.config.envs)
         ways, of = self._ways(), rivals[0]
         for rival in rivals[1:]:
