@@ -41,8 +41,6 @@ class Muon(Optimizer):
     def __init__(self, weights: list[nn.Parameter], lr: float | Tensor, helper: Helper | None = None) -> None:
         super().__init__(weights, {"lr": lr, "share": 1.0})
         self.helper, self._shares = helper or Helper(), dealt(weights)
-        for weight in weights:
-            self.state[weight]["momentum"] = torch.zeros_like(weight, requires_grad=False)
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Move the weights against their gradients, by the learning rate in every direction."""
@@ -55,7 +53,10 @@ class Muon(Optimizer):
         lr = self.param_groups[0]["lr"]
         for weight in weights:
             assert weight.grad is not None
-            momentum = self.state[weight]["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
+            state = self.state[weight]
+            if not state:
+                state["momentum"] = torch.zeros_like(weight)
+            momentum = state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
             ahead = weight.grad.lerp(momentum, MOMENTUM).flatten(1)  # Nesterov's
             longer = max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
             weight.sub_((orthogonal(ahead) * (lr * longer)).view_as(weight))
