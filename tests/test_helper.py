@@ -14,6 +14,7 @@ from vecflap.evaluate import load
 from vecflap.explore import GREEDY
 from vecflap.helper import Helper, always, never
 from vecflap.presets import PRESETS
+from vecflap.replay import Batch
 
 FAST = replace(PRESETS["fast"], precision="float32")
 
@@ -70,6 +71,19 @@ def test_a_learner_comes_to_the_same_bits_with_and_without(preset):
     assert torch.equal(*wrong)
     assert all(map(torch.equal, *choices))
     assert same(*(learner.state_dict() for learner in learners))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="run on a machine with a CUDA device")
+def test_on_cuda_nobody_helps():
+    """Else half of the optimiser's step would be missing in the graph."""
+    device = torch.device("cuda")
+    learners = Learner(FAST, device, Helper(always)), Learner(FAST, device)
+    batch = Batch(*(tensor.to(device) for tensor in make_batch(31)))
+    for _ in range(6):
+        wrong = [learner.update(batch, 1e-3)[1].clone() for learner in learners]
+    torch.testing.assert_close(*wrong)
+    assert not learners[0].helper.idle()
 
 
 def test_gradients_of_halves_add_up_to_those_of_the_whole():

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from tiny import CPU, metrics, same, tensors, tiny, trained, unclocked
 
 import vecflap
-from vecflap import selection
+from vecflap import helper, selection
 from vecflap.evaluate import Scores, load
 from vecflap.folder import settle
 from vecflap.run import Run, View, training_games
@@ -154,6 +155,43 @@ def test_training_goes_on_beside_a_selection(tmp_path, monkeypatch):
     monkeypatch.setattr(selection, "match", match)
     trained(tmp_path / "a", Waits(), steps=400, eval_games=300)
     assert selections(tmp_path / "a")[0]["deaths"] == 5
+
+
+def test_the_helper_helps_who_is_alone(tmp_path, monkeypatch):
+    """The learner while no selection plays, the selection while training waits."""
+    monkeypatch.setattr(helper, "CORES", 2)
+    helped: dict[str, bool] = {}
+    began, seen = threading.Event(), threading.Event()
+
+    def match(*args, helper, **options):
+        helped["selection"] = helper.idle()
+        began.set()
+        yield
+        assert seen.wait(20)
+        for _ in range(2_000):  # until training waits
+            if helper.idle():
+                break
+            time.sleep(0.01)
+        helped["selection waited for"] = helper.idle()
+        return Scores(np.zeros(300), 2, 5, 2)
+
+    class Looks(View):
+        def tick(self, run: Run) -> None:
+            if run.step == 200:
+                helped["learner alone"] = run.learner.helper.idle()
+            elif run.step == 208:
+                assert began.wait(20)
+                helped["learner beside it"] = run.learner.helper.idle()
+                seen.set()
+
+    monkeypatch.setattr(selection, "match", match)
+    trained(tmp_path / "a", Looks(), steps=400, eval_games=300)
+    assert helped == {
+        "selection": False,
+        "selection waited for": True,
+        "learner alone": True,
+        "learner beside it": False,
+    }
 
 
 def test_what_goes_wrong_in_a_selection_ends_the_run(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vecflap.physics import RULES_VERSION
 
-FORMAT = 8
+FORMAT = 9
 """Of the header, the names of the tensors and the columns of a game's row."""
 
 

@@ -20,6 +20,7 @@ from vecflap.config import FRAMES
 from vecflap.dqn import Learner
 from vecflap.explore import GREEDY
 from vecflap.graphs import WARM_UP
+from vecflap.helper import Helper, always
 from vecflap.render import SIZE, braille
 from vecflap.replay import Batch
 from vecflap.run import Outcome, Run, View
@@ -111,10 +112,10 @@ def start_line(run: Run) -> str:
 
 
 def seconds_a_row(run: Run) -> float:
-    """What a row will take here once the learner learns, measured on made-up states with a learner of its
-    own."""
+    """What a row will take here once the learner learns and no selection plays, measured on made-up states
+    with a learner of its own."""
     c, device = run.config, run.device
-    learner = Learner(c, device)
+    learner = Learner(c, device, Helper(always, c.threads))
     states = torch.zeros(max(c.batch, c.envs), FRAMES, SIZE, dtype=torch.int64, device=device)
     obs, numbers = states[: c.batch], torch.zeros(c.batch, device=device)
     batch = Batch(obs, numbers.long(), numbers, numbers, obs, numbers, numbers.long())

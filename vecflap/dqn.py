@@ -76,9 +76,11 @@ class Learner:
 
     def __init__(self, config: Config, device: torch.device, helper: Helper | None = None) -> None:
         """
-        helper: on a CPU, who takes a half of the work.
+        helper: on a CPU, who takes a half of the work. On CUDA nobody does: what another thread queues is not
+        part of a graph.
         """
-        self.config, self.device, self.helper = config, device, helper or Helper()
+        self.config, self.device = config, device
+        self.helper = helper if helper and device.type != "cuda" else Helper()
         self.online = make_network(config, device)
         self.target = make_network(config, device).requires_grad_(False)
         self.average = make_network(config, device).requires_grad_(False)
@@ -137,7 +139,7 @@ class Learner:
     def _ask(self, network: nn.Module, obs: Tensor) -> Tensor:
         if self.device.type == "cuda":
             return network(obs)
-        return torch.cat(self.helper.halves(partial(ask, network), obs))
+        return self.helper.rows(partial(ask, network), obs)
 
     def descend(self, *tensors: Tensor) -> Tensor:
         """What the device does for an update."""

@@ -114,7 +114,8 @@ def exam(
     asked: dict[str, Any] = {"rules": rules, "gap": gap or None, "skip": skip or None}
     asked |= {"sticky": sticky, "latency": latency, "flip": flip}
     played = replace(policy.config, **{name: value for name, value in asked.items() if value is not None})
-    how: dict[str, Any] = {"seed": seed, "epsilon": epsilon, "witness": witness, "helper": Helper(always)}
+    helper = Helper(always, policy.config.threads)
+    how: dict[str, Any] = {"seed": seed, "epsilon": epsilon, "witness": witness, "helper": helper}
     scores = evaluate(policy, played, games, pipes, **how)
     about: dict[str, Any] = {"seed": seed, "epsilon": epsilon, "rules": played.rules}
     about |= {"gap": rules_of(played).gap, "checkpoint": str(best_of(path))}
@@ -179,11 +180,6 @@ class Scores(NamedTuple):
         }
 
 
-def by_halves(helper: Helper, policy: Policy, obs: torch.Tensor) -> torch.Tensor:
-    """float32 [B, 2]: `policy.q`."""
-    return torch.cat(helper.halves(policy.q, obs))
-
-
 def evaluate(policy: Policy, config: Config, games: int, pipes: int, **options: Any) -> Scores:
     """The scores of a `match`, played to its end."""
     rows = match(policy, config, games, pipes, **options)
@@ -224,7 +220,7 @@ def match(
         FRAMES + 1, games, frames=FRAMES, device=device, graphs=False
     )  # stacks are rebuilt as in training
     forced = torch.empty(games, dtype=torch.uint8)
-    ask = Memo(partial(by_halves, helper or Helper(), policy)) if device.type == "cpu" else policy.q
+    ask = Memo(partial((helper or Helper()).rows, policy.q)) if device.type == "cpu" else policy.q
     passed, deaths = np.zeros(games, np.int32), 0
     most_deaths = games if most_deaths is None else most_deaths
     playing = np.arange(games)

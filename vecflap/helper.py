@@ -60,3 +60,7 @@ class Helper:
         if middle == len(tensors[0]):
             return [work(*tensors)]
         return self.both(work, tuple(t[:middle] for t in tensors), tuple(t[middle:] for t in tensors))
+
+    def rows(self, work: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        """What the work returns for the rows, one each."""
+        return torch.cat(self.halves(work, rows))

@@ -104,15 +104,15 @@ class Lessons:
     def _elsewhere(self) -> Tensor:
         """int32 [16, N]: for each game a state of some game, its bird at another height and any speed. Of
         RIVALS games, that with the longest way from gap to gap: on long ways, which are rare, birds die."""
-        rivals = draws.below(torch.stack([self._draw(6 + k) for k in range(RIVALS)]), self.config.envs)
+        rivals = draws.below(torch.stack([self._draw(5 + k) for k in range(RIVALS)]), self.config.envs)
         ways, of = self._ways(), rivals[0]
         for rival in rivals[1:]:
             of = torch.where(ways[rival] > ways[of], rival, of)
         state = self._state[:, of]
-        moved = draws.below(self._draw(4), 2 * AWAY + 1) - AWAY
+        moved = draws.below(self._draw(3), 2 * AWAY + 1) - AWAY
         state[BIRD_Y] = (state[BIRD_Y] + moved).clamp(0, LOWEST_Y - 1)
         strongest = state[FLAP_VY]
-        state[BIRD_VY] = strongest + draws.below(self._draw(5), MAX_VY + 1 - strongest)
+        state[BIRD_VY] = strongest + draws.below(self._draw(4), MAX_VY + 1 - strongest)
         return state
 
     def _ways(self) -> Tensor:
