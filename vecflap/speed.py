@@ -18,6 +18,7 @@ from vecflap.config import FRAMES, Config
 from vecflap.dqn import Learner
 from vecflap.explore import GREEDY
 from vecflap.folder import settle
+from vecflap.helper import Helper, always
 from vecflap.loop import train
 from vecflap.presets import PRESETS
 from vecflap.render import SIZE
@@ -111,7 +112,7 @@ def of_learning(config: Config, seconds: float) -> Iterator[Speed]:
     device = torch.device(config.device)
     for preset in (PRESETS["fast"], PRESETS["article"]):
         ours = replace(preset, device=config.device, threads=config.threads, precision=config.precision)
-        learner, batch = Learner(ours, device), preset.batch
+        learner, batch = Learner(ours, device, Helper(always, config.threads)), preset.batch
         obs, forced = states(64).to(device), torch.full((64,), GREEDY, dtype=torch.uint8, device=device)
         about = f"{preset.network} network, {config.precision}"
         took = median(partial(learner.act, obs, forced), seconds)
