@@ -47,7 +47,7 @@ def exams_table(results):
         came = f"{e['mean']:,.1f} | {e['median']:,.0f} | {e['min']:,}"
         lines.append(f"| {asked} | {came} | {e['survived']:.0%} | {e['lost_at_most']:.1%} |")
     command = f"python bench/exams.py {results['bird']}"
-    made = f"the bird is of `{results['made']}`"
+    made = f"the bird is of `{results['made']}`, by the defaults of its time, which its file holds"
     return "\n".join([*lines, "", f"`{command}` on {machine_words(results['machine'])}; {made}."])
 
 

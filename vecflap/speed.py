@@ -40,7 +40,7 @@ class Speed(NamedTuple):
 
 
 def speeds(device: str = "auto", threads: int = 0, seconds: float = SECONDS) -> Iterator[Speed]:
-    """Measure one thing after the other. threads: of the learner; 0: one."""
+    """Measure one thing after the other. threads: of the learner; 0: one, and a helper."""
     config = settle(Config(device=device, threads=threads))
     torch.set_num_threads(config.threads)
     if config.device.startswith("cuda"):
