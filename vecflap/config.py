@@ -79,7 +79,7 @@ class Config:
     """Added to the reward of a frame within `clearance` of a pipe."""
     gamma: float = 0.97
     """Discount of a frame."""
-    n_step: int = 5
+    n_step: int = 8
     """Rewards summed before the target network's value takes over."""
     double: bool = False
     """Double DQN: the online network chooses the next action, the target network values it."""
@@ -109,9 +109,8 @@ class Config:
     """One update for so many steps."""
     learn_start: int = 5_000
     """The first update comes after this many steps."""
-    capacity: int = 131_072
-    """Steps kept for replay, 520 bytes each: 2**17 are 65 MiB on the device. Older ones are of worse birds,
-    and slow learning down."""
+    capacity: int = 2_097_152
+    """Steps kept for replay, 520 bytes each: 2**21 are 1.02 GiB on the device."""
     optimiser: Literal["adam", "muon"] = "muon"
     """muon: steps that are equally long in all directions of a layer's weights, see muon.py; too dear for the
     article's network on a CPU. adam wants a smaller `lr`, say 0.001."""
