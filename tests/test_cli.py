@@ -81,6 +81,11 @@ MISTAKES = {
     "eval {folder} --pipes 2147483648": "--pipes 2147483648",
     "eval {folder} --epsilon nan": "--epsilon nan",
     "eval {folder} --device tpu": "--device tpu",
+    "prove none": "none: there is no such file",
+    "prove flap7": "A score is drawn into the picture",
+    "prove {folder} --rules mixed": "every episode is another game",
+    "prove {folder} --pipes 0": "--pipes 0",
+    "prove {folder} --rounding -1": "--rounding -1",
     "watch none": "none: there is no such file",
     "verify none": "none can't be replayed",
     "verify {there}/broken": "{there}/broken can't be replayed",
@@ -147,6 +152,17 @@ def test_the_exam_prints_one_json_object_last(capsys, folder):
     table = "\n".join(said(capsys, "eval", folder, "--games", 3, "--pipes", 2, "--rules", "flap7"))
     assert "plays flap7" in table
     assert "2 pipes" in table
+
+
+def test_a_bird_is_followed_to_all_situations(capsys, folder):
+    values = json.loads(said(capsys, "prove", folder, "--pipes", 1, "--json")[-1])
+    names = "situations never_dies fatal close close_fatal pipes lost rounding rules gap checkpoint"
+    assert list(values) == names.split()
+    assert values["situations"] > values["fatal"] > 0
+    assert values["lost"] == 1.0, "an untrained bird"
+    lines = said(capsys, "prove", folder, "--pipes", 1)
+    assert lines[1] == f"{values['situations']:,} situations, all that it can come to"
+    assert lines[-1] == "a game of 1 pipes is lost with a chance of 1"
 
 
 def test_a_recording_is_verified(capsys):

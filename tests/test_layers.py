@@ -31,7 +31,7 @@ FLOORS = (
     {"dqn", "checkpoint", "tracefile", "shown", "cuda_sim"},
     {"deaths", "lessons"},
     {"traces", "evaluate", "gym"},
-    {"folder", "selection"},
+    {"folder", "selection", "proof"},
     {"run", "doctor"},
     {"row"},
     {"loop"},

@@ -54,6 +54,27 @@ class Eval:
 
 
 @dataclass(frozen=True)
+class Prove:
+    """Follow a run's best policy to every situation that it can come to, whatever the gaps: does it ever die?
+    They are finitely many where no score is drawn, as by flap9, but millions: this takes minutes."""
+
+    run: Positional[Path] = Path("flap9")
+    """Folder of a run, a checkpoint file, or the bird of flap9 that comes with vecflap."""
+    pipes: int = 200
+    """If it does: the chance of a game to be lost before so many pipes."""
+    rules: RulesName | None = None
+    """Other rules than those of the run."""
+    gap: int = 0
+    """Another gap than the run's, in pixels; 0: the run's."""
+    rounding: float = 1e-4
+    """Where the two values differ by less, both actions are followed: another machine may round otherwise."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ... or auto."""
+    json: bool = False
+    """Print one JSON object, on the last line."""
+
+
+@dataclass(frozen=True)
 class Watch:
     """Watch a run's best policy play, in the terminal or in a window."""
 
@@ -137,7 +158,7 @@ def parse(argv: list[str]) -> Any:
         raise ValueError(f"{argv[0]} is not a command. There are: {', '.join(names)}.")
     train = Annotated[Config, subcommand("train", default=train_defaults(argv))]
     commands: Any = train
-    for command in (Eval, Watch, Verify, Record, Doctor, Bench):
+    for command in (Eval, Prove, Watch, Verify, Record, Doctor, Bench):
         commands = commands | Annotated[command, subcommand(command.__name__.lower())]
     said = io.StringIO()
     try:
@@ -247,6 +268,28 @@ def eval_(command: Eval) -> int:
     return 0
 
 
+def prove(command: Prove) -> int:
+    """`vecflap prove`."""
+    from vecflap.proof import prove as run
+    from vecflap.results import counting, show_proof
+
+    with counting(" situations found") as tell:
+        values = run(
+            command.run,
+            command.pipes,
+            rules=command.rules,
+            gap=command.gap,
+            rounding=command.rounding,
+            device=command.device,
+            tell=tell,
+        )
+    if command.json:
+        print(json.dumps(values))
+    else:
+        show_proof(values)
+    return 0
+
+
 def watch(command: Watch) -> int:
     """`vecflap watch`."""
     from vecflap import watch
@@ -310,6 +353,7 @@ def bench(command: Bench) -> int:
 COMMANDS: dict[type, Any] = {
     Config: train,
     Eval: eval_,
+    Prove: prove,
     Watch: watch,
     Verify: verify,
     Record: record,

@@ -11,10 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vecflap.kernels import kernel
+from vecflap.kernels import inlined, kernel
 
 SIZE = 2**22
 """Places for answers, a power of 2; all are forgotten when half of them are taken. 64 MiB."""
+
+
+@inlined
+def look(keys, key):
+    """The place of a key, or where there is room for it."""
+    last = np.uint64(len(keys) - 1)
+    place = (np.uint64(key) >> np.uint64(20)) & last
+    while keys[place] != key and keys[place] != 0:
+        place = (place + np.uint64(1)) & last
+    return place
 
 
 @kernel(_nrt=False)
@@ -24,21 +34,32 @@ def find(words, keys, places, new):
     words: int64 [B, W], in, states. keys: int64 [a power of 2], in and out, hashes, 0 where a place is free.
     places: int64 [B], out. new: int64 [B], out, which states are new, the first of equal ones.
     """
-    count, last = 0, np.uint64(len(keys) - 1)
+    count = 0
     for b in range(len(words)):
         h = np.uint64(1)
         for word in words[b]:
             h = (h ^ np.uint64(word)) * np.uint64(0x9E3779B97F4A7C15)
             h ^= h >> np.uint64(29)
-        key, place = np.int64(h | np.uint64(1)), (h >> np.uint64(20)) & last
-        while keys[place] != key and keys[place] != 0:
-            place = (place + np.uint64(1)) & last
+        key = np.int64(h | np.uint64(1))
+        place = look(keys, key)
         if keys[place] == 0:
             keys[place] = key
             new[count] = b
             count += 1
         places[b] = place
     return count
+
+
+@kernel(_nrt=False)
+def move(keys, numbers, new_keys, new_numbers):
+    """Copy what is in a table, see `find`, into another one, of another size, that is empty.
+
+    keys: int64, numbers: int32 [a power of 2], in. new_keys: int64, new_numbers: int32 [another one], out.
+    """
+    for i in range(len(keys)):
+        if keys[i] != 0:
+            place = look(new_keys, keys[i])
+            new_keys[place], new_numbers[place] = keys[i], numbers[i]
 
 
 class Memo:

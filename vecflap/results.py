@@ -1,6 +1,7 @@
 """What the user sees of an exam, of `vecflap bench` and of `vecflap doctor`: tables."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,29 @@ def show_deaths(deaths: list[Death], run: Path) -> None:
         console.print("Pictures of them need matplotlib: pip install matplotlib.")
     else:
         console.print(f"Pictures: {files[0]}" + (f" and {len(files) - 1} more" if len(files) > 1 else ""))
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int], None]]:
+    """Within, how many there are so far is shown on the terminal, if there is one: who counts tells."""
+    with Console(stderr=True, highlight=False).status(f"0{what}") as status:
+        yield lambda count: status.update(f"{count:,}{what}")
+
+
+def show_proof(values: dict[str, Any]) -> None:
+    """What `vecflap prove` found."""
+    console = Console(highlight=False, markup=False)
+    console.print(f"{values['checkpoint']} plays {values['rules']}, gap {values['gap']}", soft_wrap=True)
+    console.print(f"{values['situations']:,} situations, all that it can come to")
+    if values["close"]:
+        console.print(
+            f"in {values['close']:,} of them its values are as good as equal: both actions followed"
+        )
+    if values["never_dies"]:
+        console.print("in none of them it dies: whatever gaps come, this bird flies on for ever")
+        return
+    console.print(f"in {values['fatal'] + values['close_fatal']:,} of them the next frame is its last")
+    console.print(f"a game of {values['pipes']:,} pipes is lost with a chance of {values['lost']:.3g}")
 
 
 def show_speeds(speeds: Iterable[Speed]) -> None:
