@@ -4,7 +4,7 @@ python bench/search/ablate.py --rules flap7 --seeds 5 --steps 1024000 [--jobs 2]
 
 Every so many steps the network that would be kept plays games of the selection's kind (never the exam's),
 which end with the third death. Table and results/ablation-RULES.json: pipes a death, the median of the seeds,
-with its 90 % bootstrap interval.
+with its 90 % bootstrap interval. The same command goes on where it was stopped.
 """
 
 import argparse
@@ -24,6 +24,7 @@ import vecflap
 from vecflap import draws
 from vecflap.config import Config
 from vecflap.evaluate import Policy, evaluate
+from vecflap.folder import manifest
 from vecflap.run import View
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -137,11 +138,16 @@ def main():
     steps = math.ceil(arguments.steps / arguments.every) * arguments.every
     seeds = range(arguments.seeds)
     jobs = [[n, arguments.rules, s, steps, arguments.every] for s, n in product(seeds, arguments.only)]
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        rows = list(pool.map(trained, jobs))
     out = arguments.out or RESULTS / f"ablation-{arguments.rules}.json"
     command = "python bench/search/ablate.py " + " ".join(sys.argv[1:])
-    out.write_text(json.dumps({"command": command, "rows": rows}, indent=1) + "\n")
+    about = {"command": command, "machine": manifest(Config())}
+    found = json.loads(out.read_text()) if out.exists() else {}
+    rows = found["rows"] if about.items() <= found.items() else []  # go on where it was stopped
+    known = {(row["variant"], row["seed"]) for row in rows}
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for row in pool.map(trained, [job for job in jobs if (job[0], job[2]) not in known]):
+            rows.append(row)
+            out.write_text(json.dumps(about | {"rows": rows}, indent=1) + "\n")
     print(*table(rows), sep="\n")
 
 
