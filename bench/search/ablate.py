@@ -65,11 +65,15 @@ class Judge(View):
         if not run.due(self.every):
             return
         policy = Policy(getattr(run.learner, run.learner.kept), run.config)
-        scores = evaluate(
-            policy, run.config, GAMES, PIPES, seed=SEED, purpose=draws.GAPS_SELECT, most_deaths=2
-        )
-        self.curve.append({"step": run.step, "pipes": int(scores.pipes.sum()), "deaths": scores.deaths})
+        self.curve.append({"step": run.step} | self.judge(policy))
         print(json.dumps(self.curve[-1]), flush=True)
+
+    def judge(self, policy):
+        """How a bird plays."""
+        scores = evaluate(
+            policy, policy.config, GAMES, PIPES, seed=SEED, purpose=draws.GAPS_SELECT, most_deaths=2
+        )
+        return {"pipes": int(scores.pipes.sum()), "deaths": scores.deaths}
 
 
 def train(name, rules, seed, steps, every):
