@@ -40,8 +40,7 @@ TARGETS = ["learned", "values", "taken", "both"]
 RULE = RULES["flap9"]
 FLAP, GAP, TOP, TOP_STEP, TOPS = -9, 100, 100, 10, 8
 BEHIND = 6  # px: a pipe left of here is past, and the next one counts
-NEXT = (152, 144)  # px from one pipe to the next, by turns
-FIRST_X = (146, 154)  # px, the pipe that counts when another one has just fallen behind
+FIRST_X = (146, 154)  # px, where a pipe is when it begins to count, the next one 152 or 144 px behind it
 HALF = tuple(len(range(x, BEHIND - 1, -PIPE_SPEED)) for x in FIRST_X)
 PHASES = sum(HALF)
 X = np.concatenate([np.arange(x, BEHIND - 1, -PIPE_SPEED) for x in FIRST_X])
@@ -142,11 +141,8 @@ def look_up(q, rows, out):
 def regret(policy, q):
     """float32 [any]: how much worse the decisions of a bird are than the better ones, in games of its own."""
     sim = VecFlap(GAMES, RULE, 5, purpose=draws.GAPS_SELECT, threads=1)
-    stacks, exact, worse = (
-        Replay(FRAMES + 1, GAMES, frames=FRAMES, graphs=False),
-        np.zeros((GAMES, 2), np.float32),
-        [],
-    )
+    stacks = Replay(FRAMES + 1, GAMES, frames=FRAMES, graphs=False)
+    exact, worse = np.zeros((GAMES, 2), np.float32), []
     for row in range(ROWS):
         stacks.open(sim.frame, sim.age)
         act = policy.act(stacks.latest())
