@@ -27,7 +27,7 @@ FLOORS = (
     {"render"},
     {"play", "replay", "views", "bitconv", "bitblock"},
     {"networks"},
-    {"sim"},
+    {"sim", "frozen"},
     {"dqn", "checkpoint", "tracefile", "shown", "cuda_sim"},
     {"deaths", "lessons"},
     {"traces", "evaluate", "gym"},

@@ -223,6 +223,28 @@ def numbers(tensor: Tensor) -> np.ndarray:
     return (flat.view(torch.uint16) if flat.dtype == torch.bfloat16 else flat).numpy()
 
 
+def table_of(weight: Tensor, besides: Tensor) -> Tensor:
+    """float32 [any]: what every byte adds, of weights float32 [16, 4, 8, 8] and what bytes add besides
+    [8192, 16]."""
+    table = torch.empty(TABLE)
+    fill_table(numbers(weight.permute(1, 2, 3, 0)), table.numpy())
+    rows_of(table).add_(besides.view(SEEN, VALUES, CHANNELS))
+    return table
+
+
+def convolve_into(patches: Tensor, packed: Tensor, table: Tensor, bias: Tensor) -> Tensor:
+    """See `convolve`. patches: [B, 9, 256], out. packed: int64 [B, 4, 64]. Returns its bytes."""
+    octets = packed.contiguous().view(torch.uint8)
+    arrays = [numbers(tensor) for tensor in (octets, table, bias, patches)]
+    threads = torch.get_num_threads()
+    if threads == 1:
+        convolve(*arrays)
+    else:
+        with PARALLEL:
+            convolve_threaded(*arrays, threads)
+    return octets
+
+
 def rows_of(table: Tensor) -> Tensor:
     """[32, 256, 16]: a table's rows, by place of the byte and its value."""
     return table.view(SEEN, STRIDE, CHANNELS)[:, :VALUES]
@@ -238,18 +260,8 @@ class BitConvolution(torch.autograd.Function):
         ctx: Any, packed: Tensor, weight: Tensor, bias: Tensor, besides: Tensor, dtype: torch.dtype
     ) -> Tensor:
         """The table is filled each time: torch does not tell when weights have changed."""
-        table = torch.empty(TABLE)
-        fill_table(numbers(weight.permute(1, 2, 3, 0)), table.numpy())
-        rows_of(table).add_(besides.view(SEEN, VALUES, CHANNELS))
-        octets = packed.contiguous().view(torch.uint8)
         patches = torch.empty(len(packed), PLACES * PLACES, PATCH, dtype=dtype)
-        arrays = [numbers(tensor) for tensor in (octets, table, bias, patches)]
-        threads = torch.get_num_threads()
-        if threads == 1:
-            convolve(*arrays)
-        else:
-            with PARALLEL:
-                convolve_threaded(*arrays, threads)
+        octets = convolve_into(patches, packed, table_of(weight, besides), bias)
         ctx.save_for_backward(octets, patches)
         return patches
 

@@ -1,7 +1,7 @@
 """Play games to the end with a fixed policy, and count pipes."""
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from vecflap.device import find_device
 from vecflap.disturb import Disturb
 from vecflap.dqn import choose
 from vecflap.explore import GREEDY, explore
+from vecflap.frozen import frozen
 from vecflap.helper import Helper, always
 from vecflap.histogram import values
 from vecflap.memo import Memo
@@ -69,6 +70,13 @@ class Policy(NamedTuple):
     def act(self, obs: torch.Tensor) -> torch.Tensor:
         """uint8 [B]: the greedy actions."""
         return choose(self.q(obs))
+
+    def asked(self, helper: Helper) -> Callable[[torch.Tensor], torch.Tensor]:
+        """`q`, as long as the network's weights are not changed; on a CPU the helper is asked about half of
+        the states."""
+        if next(self.network.parameters()).device.type != "cpu":
+            return self.q
+        return partial(helper.rows, frozen(self.network, self.config.caution))
 
 
 def load(path: str | Path, device: str = "cpu") -> Policy:
@@ -220,7 +228,9 @@ def match(
         FRAMES + 1, games, frames=FRAMES, device=device, graphs=False
     )  # stacks are rebuilt as in training
     forced = torch.empty(games, dtype=torch.uint8)
-    ask = Memo(partial((helper or Helper()).rows, policy.q)) if device.type == "cpu" else policy.q
+    ask = policy.asked(helper or Helper())
+    if device.type == "cpu" and not rules_of(config).score_drawn:  # with a score, few pictures come again
+        ask = Memo(ask)
     passed, deaths = np.zeros(games, np.int32), 0
     most_deaths = games if most_deaths is None else most_deaths
     playing = np.arange(games)

@@ -74,7 +74,11 @@ class Histogram(nn.Module):
 
     def cautious(self, obs: Tensor, caution: float) -> Tensor:
         """float32 [B, 2]: Q values less so many of their deviations."""
-        chance = torch.softmax(self.logits(obs), -1)
+        return self.less_deviation(self.logits(obs), caution)
+
+    def less_deviation(self, logits: Tensor, caution: float) -> Tensor:
+        """The same of float32 [B, 2, BINS]."""
+        chance = torch.softmax(logits, -1)
         mean = chance @ self.middles
         return mean - caution * (chance @ self.middles.square() - mean.square()).clamp(min=0).sqrt()
 

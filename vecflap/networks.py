@@ -19,6 +19,11 @@ CUT_STD = 0.8796256610342398
 """Deviation of a normal distribution of deviation 1 that is cut at 2: OneFlow's initialiser divides by it."""
 
 
+def uses_tables(device: torch.device) -> bool:
+    """Whether the first layers are tables, which are kernels for CPUs."""
+    return device.type == "cpu" and not numba_config.DISABLE_JIT
+
+
 @kernel(_nrt=False)
 def unpack_bytes(packed, table, out):
     """packed: uint8 [M]. table: [256, 8], what the bits of a byte become, low bit first. out: [8 M]."""
@@ -72,9 +77,8 @@ class Compact(nn.Module):
         self.head = nn.Linear(128, 2)
 
     def forward(self, obs: Tensor) -> Tensor:
-        tables = obs.device.type == "cpu" and not numba_config.DISABLE_JIT
         with torch.autocast(obs.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            x = self.by_tables(obs) if tables else self.by_convolutions(obs)
+            x = self.by_tables(obs) if uses_tables(obs.device) else self.by_convolutions(obs)
             x = x.flatten(1)
             for layer in self.hidden:
                 x = F.relu(layer(x))
@@ -84,8 +88,11 @@ class Compact(nn.Module):
         """[B, 9, 32]: what the convolutions find, by place, on a CPU."""
         first = self.conv1.weight, self.conv1.bias, self.bytes.weight
         patches = bitconv.BitConvolution.apply(obs, *first, self.dtype)
-        by_place = self.conv2.weight.permute(0, 2, 3, 1).flatten(1)
-        return F.relu(F.linear(patches, by_place, self.conv2.bias))
+        return F.relu(F.linear(patches, *self.second_layer()))
+
+    def second_layer(self) -> tuple[Tensor, Tensor | None]:
+        """float32 [32, 256] and [32]: weights of what is seen by place, and biases."""
+        return self.conv2.weight.permute(0, 2, 3, 1).flatten(1), self.conv2.bias
 
     def by_convolutions(self, obs: Tensor) -> Tensor:
         """The same, anywhere."""
@@ -126,7 +133,7 @@ class Article(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, obs: Tensor) -> Tensor:
-        if obs.device.type == "cpu" and not numba_config.DISABLE_JIT:
+        if uses_tables(obs.device):
             x = bitblock.block(obs, self.conv1, self.norm1, DARK, LIGHT)
         else:
             x = self.by_convolution(obs)

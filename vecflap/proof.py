@@ -9,7 +9,6 @@ Letters: S situations, B some of them.
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,7 +129,7 @@ def situations(
     tops = tops_of(rules)
     sim, known = VecFlap(TOGETHER, rules, threads=1), Known(most)
     device = next(policy.network.parameters()).device
-    ask = partial((helper or Helper()).rows, policy.q) if device.type == "cpu" else policy.q
+    ask = policy.asked(helper or Helper())
     latest = [known.new(beginnings(rules, tops))[0]]  # found in the latest frame, and not followed yet
     begins, fatal, close, close_fatal = known.count // WINGS, 0, 0, 0
     ways, to, passes = [], [], []
