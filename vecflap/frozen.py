@@ -29,9 +29,10 @@ class Frozen:
     def __init__(self, network: nn.Module, inner: Compact, caution: float) -> None:
         """inner: the network itself, or what the distributions of `network` are made by."""
         self.histogram, self.caution = network if isinstance(network, Histogram) else None, caution
-        self.dtype, self.head = inner.dtype, (inner.head.weight, inner.head.bias)
+        self.dtype = inner.dtype
+        self.head = inner.get_parameter("head.weight"), inner.get_parameter("head.bias")
         self.table = bitconv.table_of(inner.conv1.weight, inner.bytes.weight)
-        self.bias = inner.conv1.bias
+        self.bias = inner.get_parameter("conv1.bias")
         layers = [inner.second_layer(), *((layer.weight, layer.bias) for layer in inner.hidden)]
         self.layers = [(weight.to(self.dtype), bias.to(self.dtype)) for weight, bias in layers]
         self._own = threading.local()

@@ -90,9 +90,9 @@ class Compact(nn.Module):
         patches = bitconv.BitConvolution.apply(obs, *first, self.dtype)
         return F.relu(F.linear(patches, *self.second_layer()))
 
-    def second_layer(self) -> tuple[Tensor, Tensor | None]:
+    def second_layer(self) -> tuple[Tensor, Tensor]:
         """float32 [32, 256] and [32]: weights of what is seen by place, and biases."""
-        return self.conv2.weight.permute(0, 2, 3, 1).flatten(1), self.conv2.bias
+        return self.conv2.weight.permute(0, 2, 3, 1).flatten(1), self.get_parameter("conv2.bias")
 
     def by_convolutions(self, obs: Tensor) -> Tensor:
         """The same, anywhere."""
