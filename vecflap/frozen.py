@@ -33,7 +33,8 @@ class Frozen:
         self.head = inner.get_parameter("head.weight"), inner.get_parameter("head.bias")
         self.table = bitconv.table_of(inner.conv1.weight, inner.bytes.weight)
         self.bias = inner.get_parameter("conv1.bias")
-        layers = [inner.second_layer(), *((layer.weight, layer.bias) for layer in inner.hidden)]
+        hidden = [(layer.get_parameter("weight"), layer.get_parameter("bias")) for layer in inner.hidden]
+        layers = [inner.second_layer(), *hidden]
         self.layers = [(weight.to(self.dtype), bias.to(self.dtype)) for weight, bias in layers]
         self._own = threading.local()
 
