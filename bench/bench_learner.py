@@ -2,7 +2,7 @@
 sampling."""
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import torch
@@ -10,6 +10,9 @@ import torch
 from vecflap import speed
 from vecflap.dqn import Learner
 from vecflap.explore import GREEDY
+from vecflap.frozen import frozen
+from vecflap.histogram import values
+from vecflap.networks import make_network
 from vecflap.presets import PRESETS
 from vecflap.replay import Batch
 
@@ -46,3 +49,19 @@ def test_act(benchmark, items, precision):
     items(64, "state", alternative=precision == "float32")
     choice = benchmark.pedantic(learner.act, args=(obs, forced), warmup_rounds=3, rounds=100)
     assert choice.act.shape == (64,)
+
+
+@pytest.mark.parametrize("kind", ["frozen", "network"])
+def test_judge(benchmark, items, kind):
+    """500 states of a selection, answered by the network as it learns, or by a frozen one."""
+    network, caution = make_network(PRESETS["fast"], CPU), PRESETS["fast"].caution
+    ask = (
+        frozen(network, caution)
+        if kind == "frozen"
+        else torch.no_grad()(partial(values, network, caution=caution))
+    )
+    obs = states(500)
+    benchmark.group = "judge 500"
+    items(500, "state", alternative=kind == "network")
+    answers = benchmark.pedantic(ask, args=(obs,), warmup_rounds=3, rounds=100)
+    assert torch.equal(answers, values(network, obs, caution))

@@ -19,7 +19,7 @@ def rules(state, ranges, act, rew, term, score, moved, seed, purpose, stream):
     for a in range(0, len(act), render.BLOCK):
         b = min(a + render.BLOCK, len(act))
         gaps = physics.Gaps(seed, purpose, stream)
-        physics.advance(state, act, rew, term, score, moved, ranges, gaps, a, b)
+        physics.advance(state, act, rew, term, score, moved, ranges, 0, gaps, a, b)
 
 
 @kernel(_nrt=False)
