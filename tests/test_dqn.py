@@ -94,7 +94,9 @@ def test_loss_and_gradient_are_the_ones_computed_by_hand(loss, double, missed, s
 
 def test_where_the_episode_ended_nothing_of_the_next_state_counts():
     learner, batch = make_learner(EXACT)
-    value, other = (learner._target(b) for b in (batch, batch._replace(next_obs=batch.obs)))
+    value, other = (
+        learner._target(b, learner._follower()) for b in (batch, batch._replace(next_obs=batch.obs))
+    )
     assert torch.equal(value == batch.ret, batch.discount == 0)
     assert torch.equal(value == other, batch.discount == 0)
 

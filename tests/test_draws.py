@@ -6,6 +6,7 @@ import torch
 from numba import njit
 
 from vecflap import draws
+from vecflap.drawn import drawn
 
 VECTORS = {  # (seed, purpose, a, b, c): the draw, written down; computed by `chain` below
     (0, 1, 0, 0, 0): -455868294865416418,
@@ -121,3 +122,16 @@ def test_chance_is_as_likely_as_it_says_and_independent_of_below():
         assert abs(hit.mean() - share) <= 4 * (share * (1 - share) / len(bits)) ** 0.5
         upper = draws.below(bits, 2)[hit]
         assert share == 0 or abs(upper.mean() - 0.5) < 2 / len(upper) ** 0.5
+
+
+@pytest.mark.parametrize("first", [0, 2**63 - 3])
+def test_many_at_once_are_those_of_one_after_the_other(first):
+    """By a kernel, and by tensors, which a device takes."""
+    for seed, b, c in ((0, 0, 0), (-5, 2**40, 3), (2**63 - 1, 7, 12)):
+        ours = drawn(seed, draws.SAMPLE, first, 5, b, c, torch.device("cpu"))
+        numbers = torch.tensor(first) + torch.arange(5)
+        keys = torch.full_like(numbers, seed), draws.SAMPLE, numbers, torch.tensor(b), c
+        assert torch.equal(ours, draws.draw(*keys))
+        assert torch.equal(
+            ours, drawn(seed, draws.SAMPLE, torch.tensor(first), 5, torch.tensor(b), c, ours.device)
+        )

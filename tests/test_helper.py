@@ -88,7 +88,7 @@ def test_on_cuda_nobody_helps():
 
 def test_gradients_of_halves_add_up_to_those_of_the_whole():
     learner, batch = Learner(replace(FAST, clip=0.0, lr=0.0), CPU, Helper(always)), make_batch(31)
-    whole = learner._learn_from(31, *batch)
+    whole = learner._learn_from(31, learner._follower(), *batch)
     _, wrong = learner.update(batch, 0.0)
     torch.testing.assert_close(wrong, whole.wrong)
     for weight, gradient in zip(learner.online.parameters(), whole.grads, strict=True):

@@ -140,7 +140,7 @@ def test_a_target_is_of_the_next_states_value_less_deviations():
     batch = Batch(obs, ones.long(), ones, 0.5 * ones, obs.flip(0), ones, ones.long())
     with torch.inference_mode():
         glide, flap = Policy(learner.target, CONFIG).q(batch.next_obs).double().numpy().T
-        target = learner._target(batch).numpy()
+        target = learner._target(batch, learner._follower()).numpy()
     value = np.where(flap > glide, 0.8 * flap + 0.2 * glide, 0.9 * glide + 0.1 * flap)
     np.testing.assert_allclose(target, 1 + 0.5 * value, atol=1e-4)
     assert 0 < (flap > glide).sum() < 100

@@ -20,7 +20,7 @@ FLOORS = (
         "helper",
     },
     {"config"},
-    {"presets", "commands", "muon", "explore", "memo"},
+    {"presets", "commands", "muon", "explore", "memo", "drawn"},
     {"physics", "vector"},
     {"histogram"},
     {"tables", "rules", "players", "planner", "picture", "disturb", "window"},

@@ -185,7 +185,7 @@ def test_the_helper_helps_who_is_alone(tmp_path, monkeypatch):
                 seen.set()
 
     monkeypatch.setattr(selection, "match", match)
-    trained(tmp_path / "a", Looks(), steps=400, eval_games=300)
+    trained(tmp_path / "a", Looks(), steps=400, eval_games=300, precision="float32")
     assert helped == {
         "selection": False,
         "selection waited for": True,

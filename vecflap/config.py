@@ -48,9 +48,9 @@ class Config:
     """On CUDA, queue acting and updates as graphs, one call instead of hundreds; with `--sim cuda` whole
     rows."""
     threads: int = 0
-    """CPU threads of torch, in the learner and in selections; 0: one, and a helper takes half of the work
-    while a core is idle (helper.py). More are for the article's network: with the compact one they cost far
-    more than they help as soon as anything else is running."""
+    """CPU threads of torch, in the learner and in selections; 0: one, and a helper takes half of the work,
+    the learner's in float32 only, while a core is idle (helper.py). More are for the article's network: with
+    the compact one they cost far more than they help as soon as anything else is running."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of convolutions and the wide layer; auto: bfloat16 where that is faster, on CUDA, by AMX, and on AMD's
     processors that have it. The last layer, the loss and the weights are always float32."""

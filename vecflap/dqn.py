@@ -11,11 +11,12 @@ from torch.optim import Optimizer
 
 from vecflap.config import Config
 from vecflap.explore import GREEDY
+from vecflap.frozen import Answers, frozen
 from vecflap.graphs import Captured
 from vecflap.helper import Helper
 from vecflap.histogram import Histogram, values
 from vecflap.muon import optimisers, set_rate
-from vecflap.networks import fill, make_network
+from vecflap.networks import dtype_of, fill, make_network
 from vecflap.replay import STRAYED, Batch
 
 
@@ -44,12 +45,6 @@ def choose(q: Tensor) -> Tensor:
     return (q[:, 1] > q[:, 0]).to(torch.uint8)
 
 
-@torch.inference_mode()
-def ask(network: nn.Module, obs: Tensor) -> Tensor:
-    """float32 [B, 2]: Q values."""
-    return network(obs)
-
-
 class Meter(NamedTuple):
     """What the updates since the last reading were like, on average."""
 
@@ -76,19 +71,21 @@ class Learner:
 
     def __init__(self, config: Config, device: torch.device, helper: Helper | None = None) -> None:
         """
-        helper: on a CPU, who takes a half of the work. On CUDA nobody does: what another thread queues is not
-        part of a graph.
+        helper: on a CPU, in float32, who takes a half of the work. In bfloat16 products of matrices are so
+        fast that what is left is asking for them, which two threads cannot do at once. On CUDA nobody helps:
+        what another thread queues is not part of a graph.
         """
         self.config, self.device = config, device
-        self.helper = helper if helper and device.type != "cuda" else Helper()
         self.online = make_network(config, device)
+        self._whole = device.type == "cuda" or dtype_of(self.online) == torch.bfloat16
+        self.helper = Helper() if self._whole else helper or Helper()
         self.target = make_network(config, device).requires_grad_(False)
         self.average = make_network(config, device).requires_grad_(False)
         self.kept = "average" if config.average else "online"
         """The network to judge and to keep."""
         rates = config.lr, config.adam_eps
         self.optimisers = optimisers(self.online, config.optimiser, *rates, device, self.helper)
-        self._halves = device.type == "cpu" and not any(
+        self._halves = not self._whole and not any(
             isinstance(module, nn.modules.batchnorm._NormBase) for module in self.online.modules()
         )  # batch norm needs the whole
         self.updates = 0
@@ -139,11 +136,11 @@ class Learner:
     def _ask(self, network: nn.Module, obs: Tensor) -> Tensor:
         if self.device.type == "cuda":
             return network(obs)
-        return self.helper.rows(partial(ask, network), obs)
+        return frozen(network)(obs) if self._whole else self.helper.rows(frozen(network), obs)
 
     def descend(self, *tensors: Tensor) -> Tensor:
         """What the device does for an update."""
-        learn = partial(self._learn_from, len(tensors[0]))
+        learn = partial(self._learn_from, len(tensors[0]), self._follower())
         self.online.train()
         try:
             first, *others = self.helper.halves(learn, *tensors) if self._halves else [learn(*tensors)]
@@ -164,10 +161,11 @@ class Learner:
         self.meter += torch.cat([sums, torch.stack([norm, torch.ones_like(norm)])])
         return torch.cat([first.wrong, *(other.wrong for other in others)])
 
-    def _learn_from(self, whole: int, *tensors: Tensor) -> Part:
-        """What there is to learn from some transitions, of so many in the whole batch."""
+    def _learn_from(self, whole: int, follower: Answers, *tensors: Tensor) -> Part:
+        """What there is to learn from some transitions, of so many in the whole batch, and from what the
+        target network plays by."""
         batch = Batch(*tensors)
-        target = self._target(batch)
+        target = self._target(batch, follower)
         both, q, losses = self._losses(batch, target)
         loss = (batch.weight * losses).sum() / whole
         grads = torch.autograd.grad(loss, list(self.online.parameters()))
@@ -175,6 +173,12 @@ class Learner:
             ties = (both[:, 0] == both[:, 1]).float().sum()
             sums = torch.stack([loss, q.sum() / whole, ties / whole])
             return Part(list(grads), sums, target - q)
+
+    def _follower(self) -> Answers:
+        """What the target network plays by, until it is changed."""
+        if self.device.type == "cuda":
+            return partial(values, self.target, caution=self.config.caution)
+        return frozen(self.target, self.config.caution)
 
     def _losses(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """float32 [B, 2], [B] and [B]: Q values, those of the actions taken, and their losses."""
@@ -199,9 +203,9 @@ class Learner:
         return nn.utils.get_total_norm([p.grad for p in self.online.parameters() if p.grad is not None])
 
     @torch.no_grad()
-    def _target(self, batch: Batch) -> Tensor:
+    def _target(self, batch: Batch, follower: Answers) -> Tensor:
         """float32 [B]: what the taken action's Q value should have been."""
-        q = values(self.target, batch.next_obs, self.config.caution)
+        q = follower(batch.next_obs)
         chooser = self.online(batch.next_obs) if self.config.double else q
         return batch.ret + batch.discount * self._worth(q, chooser)
 

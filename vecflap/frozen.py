@@ -13,8 +13,11 @@ from vecflap import bitconv
 from vecflap.histogram import Histogram, values
 from vecflap.networks import Compact, uses_tables
 
+Answers = Callable[[Tensor], Tensor]
+"""Of int64 [B, 4, 64] packed stacks, float32 [B, 2]."""
 
-def frozen(network: nn.Module, caution: float) -> Callable[[Tensor], Tensor]:
+
+def frozen(network: nn.Module, caution: float = 0.0) -> Answers:
     """What a network plays by, see `histogram.values`, as long as its weights are not changed."""
     inner = network.network if isinstance(network, Histogram) else network
     if isinstance(inner, Compact) and uses_tables(next(inner.parameters()).device):

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from vecflap import draws
 from vecflap.config import Config
+from vecflap.drawn import drawn
 from vecflap.physics import APPEND_X, BIRD_VY, BIRD_Y, FLAP_VY, GAP_Y, LOWEST_Y, MAX_VY, NUMBERS, PIPE_X
 from vecflap.replay import CUT, OLDEST_AGE
 
@@ -123,8 +124,8 @@ class Lessons:
 
     def _draw(self, number: int) -> Tensor:
         """int64 [N]: a row's draws of one of the things that are drawn."""
-        seed = torch.full_like(self._game, self.config.seed)
-        return draws.draw(seed, draws.PRACTICE, self._game, self.row, number)
+        n, device = self.config.envs, self._game.device
+        return drawn(self.config.seed, draws.PRACTICE, 0, n, self.row, number, device)
 
     def _remember(self, crashed: Tensor) -> None:
         """Make scenes of where games stood some steps before their crash, in place of those from which the

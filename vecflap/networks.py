@@ -182,6 +182,13 @@ def make_network(config: Config, device: torch.device) -> nn.Module:
     return network.to(device).eval()
 
 
+def dtype_of(network: nn.Module) -> torch.dtype:
+    """The type of numbers that a network multiplies."""
+    inner = network.network if isinstance(network, Histogram) else network
+    assert isinstance(inner, (Compact, Article))
+    return inner.dtype
+
+
 def fill(network: nn.Module, weights: dict[str, Tensor], source: Path) -> None:
     """Load weights into a network. ValueError if they are of another one."""
     try:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vecflap import draws, render
 from vecflap.device import free_memory
+from vecflap.drawn import drawn
 from vecflap.graphs import Captured
 from vecflap.kernels import inlined, kernel
 from vecflap.priorities import Priorities, priority
@@ -243,8 +244,7 @@ class Replay:
 
     def _bits(self, start: Tensor | int, batch: int) -> Tensor:
         """int64 [B]: the draws from number `start` on."""
-        number = start + torch.arange(batch, device=self.device)
-        return draws.draw(torch.full_like(number, self.seed), draws.SAMPLE, number, 0, 0)
+        return drawn(self.seed, draws.SAMPLE, start, batch, 0, 0, self.device)
 
     def _weights(self, place: Tensor) -> Tensor:
         """float32 [B]: what the loss at int64 [B] places counts."""

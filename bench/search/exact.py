@@ -171,13 +171,13 @@ class Exact(Judge):
             look_up(self.q, np.ascontiguousarray(run.sim.rows), exact[replay.row % replay.rows].numpy())
             opened(frame, age)
 
-        def values(batch):
+        def values(batch, _):
             slot, game = batch.place // replay.envs, batch.place % replay.envs
             steps = replay.outcomes(slot, game)[2]
             last = exact[(slot + steps) % replay.rows, game]
             return batch.ret + batch.discount * worth(last, last, config.missed, config.slipped)
 
-        def taken(batch):
+        def taken(batch, _):
             return exact.view(-1, 2)[batch.place].gather(1, batch.act[:, None]).squeeze(1)
 
         def both(batch, target):
