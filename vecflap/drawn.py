@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from vecflap import draws
+from vecflap.kernels import config as numba_config
 from vecflap.kernels import kernel
 
 
@@ -21,7 +22,7 @@ def drawn(
 
     first, b: on the device, where they are tensors: nothing waits for a GPU.
     """
-    if device.type == "cpu":
+    if device.type == "cpu" and not numba_config.DISABLE_JIT:
         out = torch.empty(count, dtype=torch.int64)
         fill(seed, purpose, int(first), int(b), c, out.numpy())
         return out
