@@ -2,16 +2,16 @@
 sampling."""
 
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 
 import pytest
 import torch
 
 from vecflap import speed
 from vecflap.dqn import Learner
+from vecflap.evaluate import Policy
 from vecflap.explore import GREEDY
 from vecflap.frozen import frozen
-from vecflap.histogram import values
 from vecflap.networks import make_network
 from vecflap.presets import PRESETS
 from vecflap.replay import Batch
@@ -54,14 +54,9 @@ def test_act(benchmark, items, precision):
 @pytest.mark.parametrize("kind", ["frozen", "network"])
 def test_judge(benchmark, items, kind):
     """500 states of a selection, answered by the network as it learns, or by a frozen one."""
-    network, caution = make_network(PRESETS["fast"], CPU), PRESETS["fast"].caution
-    ask = (
-        frozen(network, caution)
-        if kind == "frozen"
-        else torch.no_grad()(partial(values, network, caution=caution))
-    )
-    obs = states(500)
+    policy, obs = Policy(make_network(PRESETS["fast"], CPU), PRESETS["fast"]), states(500)
+    ask = frozen(policy.network, policy.config.caution) if kind == "frozen" else policy.q
     benchmark.group = "judge 500"
     items(500, "state", alternative=kind == "network")
     answers = benchmark.pedantic(ask, args=(obs,), warmup_rounds=3, rounds=100)
-    assert torch.equal(answers, values(network, obs, caution))
+    assert torch.equal(answers, policy.q(obs))

@@ -134,9 +134,8 @@ class Learner:
         return Choice(act, act + STRAYED * (act != greedy).byte(), self._worth(q, q), taken)
 
     def _ask(self, network: nn.Module, obs: Tensor) -> Tensor:
-        if self.device.type == "cuda":
-            return network(obs)
-        return frozen(network)(obs) if self._whole else self.helper.rows(frozen(network), obs)
+        answers = self._answers(network)
+        return answers(obs) if self._whole else self.helper.rows(answers, obs)
 
     def descend(self, *tensors: Tensor) -> Tensor:
         """What the device does for an update."""
@@ -174,11 +173,15 @@ class Learner:
             sums = torch.stack([loss, q.sum() / whole, ties / whole])
             return Part(list(grads), sums, target - q)
 
+    def _answers(self, network: nn.Module, caution: float = 0.0) -> Answers:
+        """What a network plays by, until it is changed."""
+        if self.device.type == "cuda":
+            return partial(values, network, caution=caution)
+        return frozen(network, caution)
+
     def _follower(self) -> Answers:
         """What the target network plays by, until it is changed."""
-        if self.device.type == "cuda":
-            return partial(values, self.target, caution=self.config.caution)
-        return frozen(self.target, self.config.caution)
+        return self._answers(self.target, self.config.caution)
 
     def _losses(self, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """float32 [B, 2], [B] and [B]: Q values, those of the actions taken, and their losses."""
