@@ -15,7 +15,9 @@ def test_what_must_be_slower_is():
     playing, writing, acting, updates = (first[name] for name in ("playing", "only", "acting", "updates"))
     training = rates["training, by the default recipe"]
     assert writing > playing > acting > updates > 0
-    assert 4 * updates > training > 0, "a step takes half an update's transitions; twice, to be safe from noise"
+    assert 4 * updates > training > 0, (
+        "a step takes half an update's transitions; twice, to be safe from noise"
+    )
     slower = [rate for about, rate in rates.items() if "article" in about]
     assert max(slower) < acting
 
