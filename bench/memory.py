@@ -41,7 +41,8 @@ class Memory(View):
         if self.warm and time.monotonic() >= self.next:
             self.next = time.monotonic() + 1
             on_device = torch.cuda.memory_reserved(run.device) if run.device.type == "cuda" else 0
-            rss = self.process.memory_info().rss
+            both = self.process, *self.process.children()  # that which plays selections
+            rss = sum(process.memory_info().rss for process in both)
             self.points.append({"seconds": round(run.seconds, 1), "rss": rss, "device": on_device})
 
 

@@ -14,7 +14,7 @@ import torch
 from tiny import CPU, metrics, same, tensors, tiny, trained, unclocked
 
 import vecflap
-from vecflap import helper, selection
+from vecflap import helper, judge
 from vecflap.evaluate import Scores, load
 from vecflap.folder import settle
 from vecflap.run import Run, View, training_games
@@ -101,13 +101,13 @@ def selections(folder) -> list[dict]:
 @pytest.mark.parametrize(("until", "pipes", "most"), [("good", 2, 6), ("solved", 2, 0), ("mastered", 10, 0)])
 def test_a_run_ends_once_few_enough_birds_die(tmp_path, monkeypatch, until, pipes, most):
     allowed = 6 if until == "good" else 0
-    judge = Judge(20, allowed + 1, allowed)
-    monkeypatch.setattr(selection, "match", judge)
+    match = Judge(20, allowed + 1, allowed)
+    monkeypatch.setattr(judge, "match", match)
     seed = 2**63 - 500
     outcome = trained(tmp_path / "a", steps=10**9, until=until, eval_games=60, seed=seed)
     assert (outcome.reason, outcome.steps) == (until, 800)
     seeds = seed + 200, seed + 400, 100  # other games every time; seeds are below 2**63
-    assert judge.asked == [(60, pipes, seed, 2, most) for seed in seeds]
+    assert match.asked == [(60, pipes, seed, 2, most) for seed in seeds]
     assert (outcome.best, outcome.best_deaths, outcome.best_step) == (60 / max(allowed, 1), allowed, 600)
     lines = selections(tmp_path / "a")
     assert [line["deaths"] for line in lines] == [20, allowed + 1, allowed]
@@ -115,7 +115,7 @@ def test_a_run_ends_once_few_enough_birds_die(tmp_path, monkeypatch, until, pipe
 
 
 def test_a_goal_that_was_reached_is_not_another_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(selection, "match", Judge(6, 6, 0))
+    monkeypatch.setattr(judge, "match", Judge(6, 6, 0))
     good = {"steps": 1_000, "eval_games": 60}
     assert trained(tmp_path / "a", until="good", **good).steps == 400
     begun = replace(vecflap.load_config(tmp_path / "a"), resume=True)
@@ -125,14 +125,14 @@ def test_a_goal_that_was_reached_is_not_another_one(tmp_path, monkeypatch):
 
 
 def test_a_verdict_comes_after_as_many_rows_as_the_games_took(tmp_path, monkeypatch):
-    monkeypatch.setattr(selection, "match", Judge(9, 9, 9, rows=240))
+    monkeypatch.setattr(judge, "match", Judge(9, 9, 9, rows=240))
     trained(tmp_path / "a", steps=1_300, eval_games=50)  # 97 rows in the first 200 steps, then 194, 388, ...
     lines = selections(tmp_path / "a")
     assert [(line["judged"], line["step"]) for line in lines] == [(200, 600), (600, 1_000), (1_000, 1_304)]
 
 
 def test_a_selection_under_way_is_played_to_its_end_when_the_steps_are(tmp_path, monkeypatch):
-    monkeypatch.setattr(selection, "match", Judge(9, 0, rows=240))
+    monkeypatch.setattr(judge, "match", Judge(9, 0, rows=240))
     outcome = trained(tmp_path / "a", steps=800, eval_games=50)
     lines = selections(tmp_path / "a")
     assert [(line["judged"], line["step"]) for line in lines] == [(200, 600), (600, 800)]
@@ -152,7 +152,7 @@ def test_training_goes_on_beside_a_selection(tmp_path, monkeypatch):
             if run.step == 208 and run.progress.judged_step:
                 waited.set()
 
-    monkeypatch.setattr(selection, "match", match)
+    monkeypatch.setattr(judge, "match", match)
     trained(tmp_path / "a", Waits(), steps=400, eval_games=300)
     assert selections(tmp_path / "a")[0]["deaths"] == 5
 
@@ -184,7 +184,7 @@ def test_the_helper_helps_who_is_alone(tmp_path, monkeypatch):
                 helped["learner beside it"] = run.learner.helper.idle()
                 seen.set()
 
-    monkeypatch.setattr(selection, "match", match)
+    monkeypatch.setattr(judge, "match", match)
     trained(tmp_path / "a", Looks(), steps=400, eval_games=300, precision="float32")
     assert helped == {
         "selection": False,
@@ -199,20 +199,20 @@ def test_what_goes_wrong_in_a_selection_ends_the_run(tmp_path, monkeypatch):
         raise ZeroDivisionError
         yield
 
-    monkeypatch.setattr(selection, "match", match)
+    monkeypatch.setattr(judge, "match", match)
     with pytest.raises(ZeroDivisionError):
         trained(tmp_path / "a", steps=1_000)
 
 
 def test_until_steps_goes_on_with_a_good_bird(tmp_path, monkeypatch):
-    monkeypatch.setattr(selection, "match", Judge(0, 0))
+    monkeypatch.setattr(judge, "match", Judge(0, 0))
     outcome = trained(tmp_path / "a", until="steps")
     assert (outcome.reason, outcome.steps, outcome.best) == ("steps", 400, 60.0)
 
 
 @pytest.mark.parametrize(("average", "kept"), [(4.0, "average"), (0.0, "online")])
 def test_the_best_policy_is_kept(tmp_path, monkeypatch, average, kept):
-    monkeypatch.setattr(selection, "match", Judge(4, 2, 2, 3, 4))
+    monkeypatch.setattr(judge, "match", Judge(4, 2, 2, 3, 4))
     seen = {}
 
     class Keeper(View):

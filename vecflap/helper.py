@@ -1,6 +1,6 @@
 """A second thread for what can be done in two halves, so that a core which would be idle is not.
 
-A run has two threads of its own: one plays and learns, one judges. While one of them waits for the other, the
+A run does two things at once: one plays and learns, one judges. While one of them waits for the other, the
 helper stands in for it.
 """
 

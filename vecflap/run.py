@@ -268,8 +268,8 @@ class Run:
             progress.reached = config.until
         if scores.per_death >= progress.best:
             progress.best, progress.best_deaths, progress.best_step = scores.per_death, scores.deaths, step
-            weights = self.selection.network.state_dict()
-            named = {f"{self.learner.kept}.{name}": tensor for name, tensor in weights.items()}
+            weights = self.selection.weights.items()
+            named = {f"{self.learner.kept}.{name}": tensor for name, tensor in weights}
             save_checkpoint(self.folder / "best.safetensors", named, self._header())
         values = {"step": self.step, "updates": self.learner.updates, "seconds": round(self.seconds, 2)}
         values |= {"judged": step, "deaths": scores.deaths}
@@ -322,8 +322,7 @@ class Run:
         tensors |= {f"lessons.{key}": value for key, value in self.lessons.state_dict().items()}
         tensors |= {f"replay.{key}": value for key, value in self.replay.state_dict().items()}
         if self.progress.judged_step:
-            judged = self.selection.network.state_dict()
-            tensors |= {f"judged.{key}": value for key, value in judged.items()}
+            tensors |= {f"judged.{key}": value for key, value in self.selection.weights.items()}
         save_checkpoint(self.folder / "last.safetensors", tensors, self._header())
 
     def outcome(self) -> Outcome:
