@@ -13,6 +13,10 @@ from vecflap import bitconv
 from vecflap.histogram import Histogram, values
 from vecflap.networks import Compact, uses_tables
 
+STEP = 32
+"""In bfloat16 states are rounded up to a multiple of this, by what was asked before: oneDNN prepares itself
+for every number of rows, and keeps that: a gigabyte where all numbers up to a thousand come."""
+
 Answers = Callable[[Tensor], Tensor]
 """Of int64 [B, 4, 64] packed stacks, float32 [B, 2]."""
 
@@ -33,6 +37,7 @@ class Frozen:
         """inner: the network itself, or what the distributions of `network` are made by."""
         self.histogram, self.caution = network if isinstance(network, Histogram) else None, caution
         self.dtype = inner.dtype
+        self.step = STEP if self.dtype == torch.bfloat16 else 1
         self.head = inner.get_parameter("head.weight"), inner.get_parameter("head.bias")
         self.table = bitconv.table_of(inner.conv1.weight, inner.bytes.weight)
         self.bias = inner.get_parameter("conv1.bias")
@@ -43,12 +48,13 @@ class Frozen:
 
     @torch.inference_mode()
     def __call__(self, obs: Tensor) -> Tensor:
-        patches = self._patches(len(obs))
-        bitconv.convolve_into(patches, obs, self.table, self.bias)
+        count = -(-len(obs) // self.step) * self.step
+        patches = self._patches(count)
+        bitconv.convolve_into(patches[: len(obs)], obs, self.table, self.bias)
         x = patches.view(-1, bitconv.PATCH)
         for weight, bias in self.layers:
-            x = F.relu_(F.linear(x, weight, bias)).view(len(obs), -1)
-        x = F.linear(x.float(), *self.head)
+            x = F.relu_(F.linear(x, weight, bias)).view(count, -1)
+        x = F.linear(x[: len(obs)].float(), *self.head)
         return self.histogram.less_deviation(x.view(len(x), 2, -1), self.caution) if self.histogram else x
 
     def _patches(self, count: int) -> Tensor:
@@ -56,5 +62,5 @@ class Frozen:
         room = getattr(self._own, "patches", None)
         if room is None or len(room) < count:
             places = bitconv.PLACES * bitconv.PLACES
-            room = self._own.patches = torch.empty(count, places, bitconv.PATCH, dtype=self.dtype)
+            room = self._own.patches = torch.zeros(count, places, bitconv.PATCH, dtype=self.dtype)
         return room[:count]
