@@ -228,3 +228,18 @@ def test_a_ring_on_the_gpu_samples_what_one_on_the_cpu_does():
     horizon_obs, returns = on_gpu.realised(20)
     assert torch.equal(horizon_obs.cpu(), replay.realised(20)[0])
     np.testing.assert_allclose(returns.cpu(), replay.realised(20)[1], atol=1e-5)
+
+
+@pytest.mark.parametrize(("recent", "least"), [(20, 10), (2, 4), (0, 61), (1_000, 61)])
+def test_only_the_latest_steps_are_sampled_and_later_the_latest_half(recent, least):
+    """least: rows. Of 64, the stacks of 61 are held, besides the open one."""
+    replay, none = Replay(64, 2, n_step=3, recent=recent), torch.zeros(2)
+    for row in range(150):
+        replay.open(torch.full((2, 64), row), torch.full((2,), min(row, 255), dtype=torch.uint8))
+        replay.rate(none, none)
+        window = min(max(least, row // 2), 61)
+        expected = range(max(0, row - window + 1), row - 3 + 1)
+        sampled = replay.priorities.of_row.nonzero().flatten().tolist()
+        assert sampled == sorted(t % 64 for t in expected)
+        replay.close(none.byte(), none.to(torch.int8), none.byte())
+    assert set(replay.transitions(replay.sample(100).place).obs[:, -1, 0].tolist()) <= set(expected)

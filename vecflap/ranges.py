@@ -27,6 +27,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "steps_per_update": (1, 10**9),
     "learn_start": (0, 10**15),
     "capacity": (1, MANY),
+    "recent": (0, MANY),
     "lr": (0.0, 1.0),
     "lr_end": (0.0, 1.0),
     "lr_steps": (1, 10**15),

@@ -67,6 +67,7 @@ class Replay:
         rewards: tuple[float, ...] = (-1.0, 0.1, 1.0),
         exponent: float = 0.0,
         correction: float = 0.0,
+        recent: int = 0,
         seed: int = 0,
         device: torch.device | str = "cpu",
         graphs: bool = True,
@@ -76,6 +77,8 @@ class Replay:
         rewards:    of `rew` -1, 0, 1, ...: a crash, staying alive, a pipe passed; 2, 3 within a clearance.
         exponent:   of a value's error, in how often a step is sampled; 0: all alike.
         correction: of a step's chance to be sampled, in its weight, with a minus; 1 undoes the bias.
+        recent:     least steps that are sampled, the latest; more once they are less than half of all. 0: all
+                    that are held.
         seed:       of the draws that choose what is sampled.
         graphs:     whether what is sampled on CUDA is queued as a graph: the next sample then overwrites it.
 
@@ -91,6 +94,8 @@ class Replay:
         self.gamma, self.rewards, self.seed = gamma, rewards, seed
         self.exponent, self.correction = exponent, correction
         self.device = torch.device(device)
+        most = rows - frames + 1  # the stack of the row before has been overwritten
+        self._sampled = min(max(recent // envs, n_step + 1), most) if recent else most, most
         self.row = 0
         self.drawn = 0  # transitions sampled so far: what the next sample's draws are keyed with
 
@@ -229,12 +234,12 @@ class Replay:
         self._rank(error - self.taken[start % kept, self._games])
 
     def _rank(self, error: Tensor) -> None:
-        """Give the row n steps back its priorities, and the oldest one none. error: float32 [N]."""
+        """Give the row n steps back its priorities, and one that is now too old none. error: float32 [N]."""
         row = self.row_there[None]
         start = (row - self.n_step) % self.rows
         there = (row >= self.n_step) & (self.term[start[0]] != CUT)
         self.priorities.write(start, priority(error, self.exponent) * there)
-        self.priorities.write((row + self.frames - 1) % self.rows, 0)
+        self.priorities.write((row - (row // 2).clamp(*self._sampled)) % self.rows, 0)
 
     def sample_there(self, batch: int) -> Batch:
         """The same as `sample`, anywhere."""

@@ -145,6 +145,7 @@ class Run:
             rewards=config.rewards,
             exponent=config.priority,
             correction=config.correction,
+            recent=config.recent,
             seed=config.seed,
             device=self.device,
             graphs=config.graphs,
