@@ -54,6 +54,7 @@ def main():
     arguments = parser.parse_args()
     took: dict[str, list[float]] = {"process": [], "thread": []}
     with tempfile.TemporaryDirectory() as folder:
+        seconds(True, Path(folder) / "warm")  # kernels may have to be compiled
         for number in range(arguments.rounds):
             for where, times in took.items():
                 times.append(round(seconds(where == "process", Path(folder) / f"{where}-{number}"), 2))
