@@ -112,8 +112,8 @@ class Config:
     capacity: int = 2_097_152
     """Steps kept for replay, 520 bytes each: 2**21 are 1.02 GiB on the device."""
     recent: int = 524_288
-    """Only so many of them are sampled, the latest; later the latest half of all. What a much worse bird did
-    says little of what states are worth."""
+    """Only so many of them are sampled, the latest; later the latest half of all; 0: all. What a much worse
+    bird did says little of what states are worth."""
     optimiser: Literal["adam", "muon"] = "muon"
     """muon: steps that are equally long in all directions of a layer's weights, see muon.py; too dear for the
     article's network on a CPU. adam wants a smaller `lr`, say 0.001."""
