@@ -102,3 +102,17 @@ def test_its_momentum_is_saved():
                 optimiser.step()
     assert all(map(torch.equal, learner.online.parameters(), again.online.parameters()))
     assert all(f"muon.{i}.momentum" in learner.state_dict() for i in range(6))
+
+
+def test_nothing_of_a_weight_that_is_never_used_again_remains():
+    """Of a product by 0.95 the smallest numbers stay as they are, and slow down all that they are part of."""
+    torch.manual_seed(5)
+    weight = nn.Parameter(torch.randn(3, 4))
+    muon = Muon([weight], 0.001)
+    for used in [True] + [False] * 600:
+        weight.grad = torch.randn(3, 4)
+        weight.grad[1] *= used
+        muon.step()
+    momentum = muon.state[weight]["momentum"]
+    assert momentum[1].eq(0).all()
+    assert momentum[[0, 2]].ne(0).all()

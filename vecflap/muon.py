@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import hardshrink
 from torch.optim import Adam, Optimizer
 
 from vecflap.helper import Helper
@@ -19,6 +20,9 @@ MOMENTUM = 0.95
 QUINTIC = (3.4445, -4.7750, 2.0315)
 """Of x, x^3 and x^5: applied a few times, brings what is between 0 and 1 to about 1."""
 ROUNDS = 5
+NOTHING = 1e-12
+"""Momentum smaller than this is none. That of a unit which is never active any more would become so small
+that products of it are denormal, and these are ten times as slow on a CPU."""
 ADAMS_SHARE = 0.2
 """Beside Muon, Adam's learning rate is this share of its."""
 
@@ -56,7 +60,8 @@ class Muon(Optimizer):
             state = self.state[weight]
             if not state:
                 state["momentum"] = torch.zeros_like(weight)
-            momentum = state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
+            momentum = state["momentum"]
+            momentum.copy_(hardshrink(momentum.lerp(weight.grad, 1 - MOMENTUM), NOTHING))
             ahead = weight.grad.lerp(momentum, MOMENTUM).flatten(1)  # Nesterov's
             longer = max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
             weight.sub_((orthogonal(ahead) * (lr * longer)).view_as(weight))
