@@ -174,6 +174,7 @@ def test_the_article_preset_has_the_articles_numbers():
         "rehearse": False,
         "short": 0.0,
         "practice": 0.0,
+        "otherwise": 0.0,
         "displaced": 0.0,
         "any_score": False,
         "reward_alive": 0.1,

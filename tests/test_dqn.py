@@ -10,7 +10,7 @@ from tiny import CPU, frames, same
 
 from vecflap.config import Config
 from vecflap.dqn import Learner
-from vecflap.explore import GREEDY
+from vecflap.explore import GREEDY, OTHERWISE
 from vecflap.presets import PRESETS
 from vecflap.replay import STRAYED, Batch
 
@@ -166,12 +166,12 @@ def test_an_update_moves_the_target_network_only_if_it_follows_softly(every, rat
 
 def test_acting_tells_what_was_chosen_and_what_it_is_worth():
     learner, batch = make_learner(replace(EXACT, missed=0.25))
-    forced = torch.tensor([GREEDY, 0, 1] * 4, dtype=torch.uint8)
+    forced = torch.tensor([GREEDY, 0, 1, OTHERWISE] * 3, dtype=torch.uint8)
     choice = learner.act(batch.obs, forced)
     q, strayed = q_values(learner.online, batch.obs), set()
     for i, (glide, flap) in enumerate(q):
         best = int(flap > glide)
-        act = best if forced[i] == GREEDY else int(forced[i])
+        act = {GREEDY: best, OTHERWISE: 1 - best}.get(int(forced[i]), int(forced[i]))
         assert int(choice.act[i]) == act
         assert int(choice.noted[i]) == act + STRAYED * (act != best)
         worth = 0.75 * flap + 0.25 * glide if best else glide
@@ -187,7 +187,7 @@ def test_some_games_are_played_as_by_the_bird_that_is_kept():
     with torch.no_grad():
         learner.average.head.bias += torch.tensor([0.0, 0.02])
     forced = torch.full((12,), GREEDY, dtype=torch.uint8)
-    forced[4], forced[6] = 0, 1
+    forced[4], forced[6], forced[10] = 0, 1, OTHERWISE
     choice = learner.act(batch.obs, forced)
     online, kept = q_values(learner.online, batch.obs), q_values(learner.average, batch.obs)
     others = 0
@@ -195,7 +195,7 @@ def test_some_games_are_played_as_by_the_bird_that_is_kept():
         greedy = int(online[game, 1] > online[game, 0])
         as_kept = int(kept[game, 1] > kept[game, 0])
         act = as_kept if game in (4, 6, 8, 10) else greedy
-        act = int(forced[game]) if game in (4, 6) else act
+        act = {4: 0, 6: 1, 10: 1 - as_kept}.get(game, act)
         assert int(choice.act[game]) == act, game
         assert int(choice.noted[game]) == act + STRAYED * (act != greedy)
         others += game in (8, 10) and as_kept != greedy

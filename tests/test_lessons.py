@@ -8,14 +8,22 @@ import torch
 
 from vecflap import lessons
 from vecflap.config import Config
-from vecflap.lessons import AWAY, FARTHEST, LENGTH, NEAREST, Lessons
+from vecflap.explore import GREEDY, OTHERWISE
+from vecflap.lessons import AWAY, FARTHEST, LENGTH, NEAREST, SEEN, Lessons
 from vecflap.physics import AGE, BIRD_VY, BIRD_Y, DRAWS, Games
 from vecflap.replay import CUT
 from vecflap.sim import VecFlap
 
 GAMES = 40
 CONFIG = Config(
-    envs=GAMES, capacity=GAMES * 100, clumsy=0.25, short=0.2, short_pipes=1, practice=0.5, displaced=0.0
+    envs=GAMES,
+    capacity=GAMES * 100,
+    clumsy=0.25,
+    short=0.2,
+    short_pipes=1,
+    practice=0.5,
+    displaced=0.0,
+    otherwise=0.0,
 )
 
 
@@ -115,6 +123,27 @@ def test_birds_are_displaced_where_gaps_are_far_apart():
     found = abs(np.diff(chosen, axis=1)).max(1)
     for px in range(0, 80, 10):
         assert abs((found <= px).mean() - (ways <= px).mean() ** 4) < 0.02, px
+
+
+def test_some_that_practise_scenes_do_what_they_would_not_in_one_step(monkeypatch):
+    monkeypatch.setattr(lessons, "FARTHEST", 12)  # random birds do not live long
+    config = replace(CONFIG, short=0.0, practice=0.9, displaced=0.5, otherwise=0.25)
+    began, turns, scenes = np.zeros(GAMES, int), [0] * GAMES, [lessons.SCENES] * GAMES
+    steps, once, never = set(), 0, 0
+    for row, (_, taught, *_, ended) in enumerate(played(4_000, config)):
+        for game in np.flatnonzero(ended):
+            if scenes[game] < lessons.SCENES and row + 1 - began[game] > 12:
+                once, never = once + turns[game], never + 1 - turns[game]
+            assert not turns[game] or scenes[game] < lessons.SCENES
+            began[game], turns[game], scenes[game] = row + 1, 0, int(taught.scene[game])
+        forced = torch.full((GAMES,), GREEDY, dtype=torch.uint8)
+        taught.provoke(forced)
+        for game in np.flatnonzero(forced == OTHERWISE):
+            turns[game] += 1
+            steps.add(row + 1 - began[game])
+    assert steps == set(range(SEEN, 12))
+    assert never + once > 800
+    assert once / (never + once) == pytest.approx(0.25, abs=0.05)
 
 
 def learned(won: int, lost: int) -> float:

@@ -166,6 +166,9 @@ class Config:
     seldom gets as far, and the digits stand where it looks."""
     practice: float = 0.4
     """Share of the games that practise: they begin shortly before a death of another game, see lessons.py."""
+    otherwise: float = 0.5
+    """Share of those in which the bird does, in one step, what it would not: it does not know what would have
+    saved it."""
     displaced: float = 0.5
     """Share of the practice that begins somewhere else instead: with the bird moved up or down by up to 40
     pixels from where it was in some game, mostly between gaps that are far apart, and at any speed."""

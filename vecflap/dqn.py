@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from vecflap.config import Config
-from vecflap.explore import GREEDY
+from vecflap.explore import GREEDY, OTHERWISE
 from vecflap.frozen import Answers, frozen
 from vecflap.graphs import Captured
 from vecflap.helper import Helper
@@ -103,7 +103,7 @@ class Learner:
 
     @torch.inference_mode()
     def act(self, obs: Tensor, forced: Tensor) -> Choice:
-        """The forced actions, the greedy ones where forced is GREEDY.
+        """The forced actions, the greedy ones where forced is GREEDY, the others where it is OTHERWISE.
 
         obs: int64 [N, K, 64]. forced: uint8 [N].
         """
@@ -129,7 +129,7 @@ class Learner:
         if self.config.rehearse and len(obs) > self._rehearses.start:
             kept = getattr(self, self.kept)  # without caution: it shall see the edge
             wanted[self._rehearses] = choose(self._ask(kept, obs[self._rehearses]))
-        act = torch.where(forced == GREEDY, wanted, forced)
+        act = torch.where(forced == GREEDY, wanted, torch.where(forced == OTHERWISE, 1 - wanted, forced))
         taken = q.gather(1, act.long()[:, None]).squeeze(1)
         return Choice(act, act + STRAYED * (act != greedy).byte(), self._worth(q, q), taken)
 

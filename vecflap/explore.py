@@ -9,6 +9,8 @@ from vecflap.kernels import kernel
 
 GREEDY = 2
 """In an array of forced actions: choose by the Q values."""
+OTHERWISE = 3
+"""In an array of forced actions: do what the Q values do not choose."""
 
 
 @kernel(_nrt=False)

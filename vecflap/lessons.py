@@ -6,7 +6,8 @@ its flaps on purpose, the game as it stood some steps before becomes a scene, an
 with a scene; their own deaths make scenes too. Many are lost from the beginning, others are never lost any
 more. Most is learned from those that are sometimes won and sometimes lost, where it matters what the bird
 does: a scene is chosen by p (1 - p), p being the share of games won from it (Rutherford et al., "No regrets",
-2024), and makes room for a new one where that is least.
+2024), and makes room for a new one where that is least. A bird that does again what it did learns what that
+is worth, not what would have saved it. So in some of these games it does in one step, any, what it would not.
 
 What lies beside the birds' paths they would know from a few random flaps only, and it is there that a flap or
 a glide is thought better than it is. So other games that practise begin with a bird displaced from where it
@@ -19,15 +20,19 @@ from torch import Tensor
 from vecflap import draws
 from vecflap.config import Config
 from vecflap.drawn import drawn
+from vecflap.explore import OTHERWISE
 from vecflap.physics import APPEND_X, BIRD_VY, BIRD_Y, FLAP_VY, GAP_Y, LOWEST_Y, MAX_VY, NUMBERS, PIPE_X
 from vecflap.replay import CUT, OLDEST_AGE
 
-NEAREST, FARTHEST = 8, 30
+NEAREST, FARTHEST = 8, 45
 """Steps before a crash that a scene may begin."""
 LENGTH = 60
 """Steps after which a game that practises is cut off, and won."""
 SCENES = 512
 """Scenes remembered."""
+SEEN = 3
+"""Steps of a game after which its stack of frames is whole."""
+NEVER = -1
 AWAY = 40
 """Pixels that a displaced bird is moved up or down, at most."""
 RIVALS = 4
@@ -50,6 +55,8 @@ class Lessons:
         self.ends = torch.zeros(2, SCENES + 2, dtype=torch.int64, device=device)  # won, lost, of scenes
         # That a game practises; SCENES where it began as games do, SCENES + 1 where with a displaced bird
         self.scene = torch.full_like(self._game, SCENES)
+        # The step in which it does what the bird would not, from where it began
+        self.turn = torch.full_like(self._game, NEVER)
         self._number = torch.arange(SCENES, device=device)
         self._teaches = self._game >= config.clumsy_games
         self._practises = self._game >= config.envs - config.practice_games
@@ -63,6 +70,11 @@ class Lessons:
         """Before a step: remember where the games stand. Returns their ages."""
         self.past.index_copy_(0, self.row[None] % FARTHEST, self._state[None])
         return self.age
+
+    def provoke(self, forced: Tensor) -> None:
+        """Before a step: have some games do what the bird would not. forced: uint8 [N], in place, see
+        explore.py."""
+        forced.masked_fill_(self.played == self.turn, OTHERWISE)
 
     def begin(self) -> Tensor:
         """After a step: begin games. Returns uint8 [N], how those of the step ended: `term`, with CUT."""
@@ -84,6 +96,9 @@ class Lessons:
             state = torch.where(over, self.scenes[self.scene].T, self._state)
             displaced = over & draws.chance(self._draw(2), int(config.displaced * 2**32))
             self.scene.masked_fill_(displaced, SCENES + 1)
+            turns = draws.chance(self._draw(9), int(config.otherwise * 2**32)) & ~displaced
+            turn = SEEN + draws.below(self._draw(10), FARTHEST - SEEN)
+            self.turn = torch.where(over, torch.where(turns, turn, NEVER), self.turn)
             self._state.copy_(torch.where(displaced, self._elsewhere(), state))
             sim.restart(short)
             sim.draw()
@@ -144,7 +159,7 @@ class Lessons:
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that is needed to go on, between two rows."""
-        names = ("played", "row", "past", "scenes", "count", "ends", "scene")
+        names = ("played", "row", "past", "scenes", "count", "ends", "scene", "turn")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:

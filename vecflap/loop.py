@@ -33,6 +33,7 @@ def train(config: Config, view: View | None = None) -> Outcome:
                 # What the games show goes to the replay; the network chooses, while a few act at random.
                 replay.open(sim.frame, lessons.note())
                 explore(forced.numpy(), config.seed, draws.EXPLORE, replay.row, *run.exploration)
+                lessons.provoke(forced)
                 choice = learner.act(replay.latest(), forced.to(run.device, non_blocking=True))
                 sim.act.copy_(choice.act, non_blocking=True)
                 if acted:

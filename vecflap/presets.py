@@ -23,6 +23,7 @@ PRESETS = {
         rehearse=False,
         short=0.0,
         practice=0.0,
+        otherwise=0.0,
         displaced=0.0,
         any_score=False,
         batch=32,

@@ -46,6 +46,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "short": (0.0, 1.0),
     "short_pipes": (1, MANY),
     "practice": (0.0, 1.0),
+    "otherwise": (0.0, 1.0),
     "displaced": (0.0, 1.0),
     "eval_every": (1, 10**15),
     "eval_games": (1, 1_048_576),

@@ -54,6 +54,7 @@ class DeviceRow:
         replay.open_there(sim.frame, lessons.note())
         with torch.no_grad():
             forced = explore_there(config, replay.row_there, self._game, self._eps)
+            lessons.provoke(forced)
             choice = learner.decide(replay.latest_there(), forced)
             sim.act.copy_(choice.act)
             replay.rate_there(choice.value, choice.taken)

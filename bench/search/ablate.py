@@ -39,6 +39,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "half of the random actions flaps": {"flap_chance": 0.5},
     "the online network is kept, not an average": {"average": 0.0},
     "no practice": {"practice": 0.0},
+    "nothing done otherwise": {"otherwise": 0.0},
     "no bird displaced": {"displaced": 0.0, "practice": 0.2},
     "all sampled alike": {"priority": 0.0, "correction": 0.0},
     "no missed flaps": {"missed": 0.0, "clumsy": 0.0},
