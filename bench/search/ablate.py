@@ -10,25 +10,19 @@ with its 90 % bootstrap interval. The same command goes on where it was stopped.
 import argparse
 import json
 import math
-import subprocess
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from judged import curve, per_death
 
-import vecflap
-from vecflap import draws
 from vecflap.config import Config
-from vecflap.evaluate import Policy, evaluate
 from vecflap.folder import manifest
-from vecflap.run import View
 
 RESULTS = Path(__file__).parents[1] / "results"
-GAMES, PIPES, SEED = 100, 200, 10_000
 VARIANTS: dict[str, dict[str, Any]] = {
     "the recipe": {},
     "Q values as numbers, Huber loss": {"loss": "huber", "caution": 0.0},
@@ -55,52 +49,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-class Judge(View):
-    """Judges the network that would be kept, every so many steps."""
-
-    def __init__(self, every):
-        self.every, self.curve = every, []
-
-    def tick(self, run):
-        """A row was played."""
-        if not run.due(self.every):
-            return
-        policy = Policy(getattr(run.learner, run.learner.kept), run.config)
-        self.curve.append({"step": run.step} | self.judge(policy))
-        print(json.dumps(self.curve[-1]), flush=True)
-
-    def judge(self, policy):
-        """How a bird plays."""
-        scores = evaluate(
-            policy, policy.config, GAMES, PIPES, seed=SEED, purpose=draws.GAPS_SELECT, most_deaths=2
-        )
-        return {"pipes": int(scores.pipes.sum()), "deaths": scores.deaths}
-
-
-def train(name, rules, seed, steps, every):
-    """Train a variant. Returns its curve."""
-    judge = Judge(every)
-    with tempfile.TemporaryDirectory() as folder:
-        config = Config(
-            rules=rules, seed=seed, steps=steps, until="steps", eval_every=10**12, save_every=10**12,
-            out=Path(folder) / "run", **VARIANTS[name],
-        )  # fmt: skip
-        vecflap.train(config, judge)
-    return judge.curve
-
-
 def trained(job):
-    """The curve of a job, trained in a process of its own."""
-    words = [sys.executable, __file__, "--one", json.dumps(job)]
-    done = subprocess.run(words, check=True, text=True, stdout=subprocess.PIPE)
-    curve = [json.loads(line) for line in done.stdout.splitlines()]
-    print(*job, *(f"{per_death(point):,.0f}" for point in curve), flush=True)
-    return {"variant": job[0], "seed": job[2], "curve": curve}
-
-
-def per_death(point):
-    """Pipes a death; where none died, all of them."""
-    return point["pipes"] / max(point["deaths"], 1)
+    """The curve of a job."""
+    name, rules, seed, steps, every = job
+    points = list(curve(every, rules=rules, seed=seed, steps=steps, **VARIANTS[name]))
+    print(*job, *(f"{per_death(point):,.0f}" for point in points), flush=True)
+    return {"variant": name, "seed": seed, "curve": points}
 
 
 def table(rows):
@@ -135,11 +89,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.one:
-        train(*json.loads(arguments.one))
-        return
     steps = math.ceil(arguments.steps / arguments.every) * arguments.every
     seeds = range(arguments.seeds)
     jobs = [[n, arguments.rules, s, steps, arguments.every] for s, n in product(seeds, arguments.only)]

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ablate import Judge, per_death
+from judged import Judge, per_death
 
 import vecflap
 from vecflap import draws, physics
