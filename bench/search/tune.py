@@ -14,6 +14,7 @@ import argparse
 import json
 import math
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -59,11 +60,12 @@ def objective(trial, rules, steps, every):
     """How well a trial's bird plays."""
     fields = {"rules": rules, "seed": trial.number, "steps": steps, "threads": 1} | ask(trial)
     found = []
-    for point in curve(every, **fields):
-        found.append(math.log10(max(per_death(point), 1.0)))
-        trial.report(found[-1], point["step"])
-        if trial.should_prune():
-            raise optuna.TrialPruned
+    with closing(curve(every, **fields)) as points:
+        for point in points:
+            found.append(math.log10(max(per_death(point), 1.0)))
+            trial.report(found[-1], point["step"])
+            if trial.should_prune():
+                raise optuna.TrialPruned
     return sum(found[-LAST:]) / LAST
 
 
@@ -105,7 +107,7 @@ def main():
         pruner=optuna.pruners.MedianPruner(n_startup_trials=8, n_warmup_steps=arguments.steps // 2),
     )  # fmt: skip
     done = sum(trial.state.is_finished() for trial in study.trials)
-    if not done:
+    if not study.trials:
         for _ in range(AS_IT_IS):
             study.enqueue_trial({name: getattr(Config(), name) for name in SPACE})
     study.optimize(
