@@ -66,6 +66,22 @@ def test_draws_of_odd_keys_are_the_chains(way):
     assert [way(*key) for key in keys] == [chain(*key) for key in keys]
 
 
+@njit
+def halves(seed, of_upper, of_lower):
+    for i in range(len(of_upper)):
+        bits = draws.draw(seed, 5, i, 3, 0)
+        of_upper[i], of_lower[i] = draws.chance(bits >> 32, 2**31), draws.chance(bits, 2**31)
+
+
+def test_a_chance_of_a_half_is_read_off_bits_that_did_not_overflow():
+    """Its comparison is one of signs, which compilers may take from factors that are said not to overflow."""
+    of_upper, of_lower = np.zeros((2, 64), np.bool_)
+    halves(5, of_upper, of_lower)
+    each = [chain(5, 5, i, 3, 0) for i in range(64)]
+    assert of_upper.tolist() == [bits >= 0 for bits in each]
+    assert of_lower.tolist() == [bits % 2**32 < 2**31 for bits in each]
+
+
 def test_keys_broadcast_together():
     seed = torch.tensor([3])
     grid = draws.draw(seed, 1, torch.arange(4)[:, None], torch.arange(5), 0)

@@ -28,7 +28,7 @@ FLOORS = (
     {"play", "replay", "views", "bitconv", "bitblock"},
     {"networks"},
     {"sim", "frozen"},
-    {"dqn", "checkpoint", "tracefile", "shown", "cuda_sim"},
+    {"ahead", "dqn", "checkpoint", "tracefile", "shown", "cuda_sim"},
     {"deaths", "lessons"},
     {"traces", "evaluate", "gym"},
     {"folder", "judge", "proof"},

@@ -1,23 +1,17 @@
-"""Answers are remembered: the right ones, each asked for once."""
+"""A table finds the states that were put there, each once."""
 
 import numpy as np
 import pytest
 import torch
 
-from vecflap import draws, evaluate, memo
-from vecflap.evaluate import load
-from vecflap.memo import Memo
+from vecflap.memo import find
 
 
-class Asked:
-    """Answers with two sums of a state, and notes which states it was asked."""
-
-    def __init__(self):
-        self.states = []
-
-    def __call__(self, states):
-        self.states += [state.numpy().tobytes() for state in states]
-        return torch.stack([states.sum((1, 2)), states[:, 0, 0]], 1).float()
+def found(states, keys):
+    """Which of int64 [B, 4, 64] states are new, and all their places."""
+    places, new = np.empty((2, len(states)), np.int64)
+    count = find(states.flatten(1).numpy(), keys, places, new)
+    return new[:count].tolist(), places.tolist()
 
 
 def states_of(numbers):
@@ -27,49 +21,23 @@ def states_of(numbers):
     return states
 
 
-@pytest.mark.parametrize("size", [2**4, 2**10])
-def test_every_answer_is_that_of_its_state_and_is_asked_for_once_until_all_are_forgotten(size, monkeypatch):
-    monkeypatch.setattr(memo, "SIZE", size)
-    chance, asked, plain = np.random.default_rng(0), Asked(), Asked()
-    remembered = Memo(asked)
+@pytest.mark.parametrize("size", [2**6, 2**10])
+def test_every_state_has_one_place_and_is_new_once(size):
+    chance, keys, place_of = np.random.default_rng(0), np.zeros(size, np.int64), {}
     for _ in range(200):
-        states = states_of(chance.integers(0, 40, size=8))
-        assert torch.equal(remembered(states), plain(states))
-    distinct = len(set(asked.states))
-    assert distinct == 40
-    if size == 2**10:
-        assert len(asked.states) == distinct
-    else:
-        assert distinct < len(asked.states) < len(plain.states)
-        assert remembered.count <= size // 2
-
-
-def test_the_first_of_equal_states_of_a_batch_is_asked():
-    asked = Asked()
-    answers = Memo(asked)(states_of([5, 7, 5, 7, 7]))
-    assert len(asked.states) == 2
-    assert answers[:, 1].tolist() == [5, 7, 5, 7, 7]
+        numbers = chance.integers(0, 40, size=8).tolist()
+        first = [n for n, number in enumerate(numbers) if number not in [*place_of, *numbers[:n]]]
+        new, places = found(states_of(numbers), keys)
+        assert new == first
+        for number, place in zip(numbers, places, strict=True):
+            assert place_of.setdefault(number, place) == place
+    assert len(set(place_of.values())) == len(place_of) == 40
+    assert (keys != 0).sum() == 40
 
 
 def test_states_that_differ_in_one_pixel_anywhere_are_told_apart():
     states = torch.zeros(4 * 64 * 64 + 1, 256, dtype=torch.int64)
     for pixel in range(4 * 64 * 64):
         states[pixel, pixel // 64] = -(2**63) if pixel % 64 == 63 else 2 ** (pixel % 64)
-    asked = Asked()
-    Memo(asked)(states.view(-1, 4, 64))
-    assert len(asked.states) == len(states)
-
-
-def test_birds_play_as_without_it(monkeypatch):
-    """Deaths and pipes of a bird that errs now and then, so that some of its games end."""
-    policy = load("flap7")
-
-    def scores():
-        options = {"seed": 3, "epsilon": 0.02, "purpose": draws.GAPS_SELECT}
-        return evaluate.evaluate(policy, policy.config, 30, 8, **options)
-
-    ours = scores()
-    monkeypatch.setattr(evaluate, "Memo", lambda answer: answer)
-    theirs = scores()
-    assert 0 < ours.deaths == theirs.deaths
-    assert ours.pipes.tolist() == theirs.pipes.tolist()
+    new, _ = found(states.view(-1, 4, 64), np.zeros(2**16, np.int64))
+    assert len(new) == len(states)

@@ -86,7 +86,7 @@ def sparse_bits(bits, chance):
     """
     lit = np.int64(0)
     for digit in range(FLIP_BITS):
-        bits = draws.mix(bits + draws.GAMMA)
+        bits = draws.mix(draws.plus(bits, draws.GAMMA))
         lit = lit | bits if chance >> digit & 1 else lit & bits
     return lit
 

@@ -6,7 +6,10 @@ pseudorandom number generators", 2014) over its arguments. It is written in wrap
 masked shifts, so the same lines run compiled by Numba, on NumPy arrays and on torch tensors of any device.
 """
 
-from numba.extending import register_jitable
+from typing import Any
+
+import numpy as np
+from numba.extending import overload, register_jitable
 
 # Purposes keep the streams apart by construction. Never renumber one: recorded seeds would play other games.
 GAPS_TRAIN = 1
@@ -37,11 +40,32 @@ MIX_1 = 0xBF58476D1CE4E5B9 - 2**64
 MIX_2 = 0x94D049BB133111EB - 2**64
 
 
+def plus(a: Any, b: Any) -> Any:
+    """a + b, modulo 2**64."""
+    return a + b
+
+
+def times(a: Any, b: Any) -> Any:
+    """a * b, modulo 2**64."""
+    return a * b
+
+
+@overload(plus)
+def plus_compiled(a, b):
+    """In Numba's code signed numbers are said not to overflow, and what is made of them may be wrong then."""
+    return lambda a, b: np.int64(np.uint64(a) + np.uint64(b))
+
+
+@overload(times)
+def times_compiled(a, b):
+    return lambda a, b: np.int64(np.uint64(a) * np.uint64(b))
+
+
 @register_jitable
 def mix(z):
     """splitmix64's finaliser: a bijection of 64 bits; each input bit flips each output bit half the time."""
-    z = (z ^ ((z >> 30) & (2**34 - 1))) * MIX_1
-    z = (z ^ ((z >> 27) & (2**37 - 1))) * MIX_2
+    z = times(z ^ ((z >> 30) & (2**34 - 1)), MIX_1)
+    z = times(z ^ ((z >> 27) & (2**37 - 1)), MIX_2)
     return z ^ ((z >> 31) & (2**33 - 1))
 
 
@@ -55,11 +79,11 @@ def draw(seed, purpose, a, b, c):
 
     Returns int64 (any value), of the broadcast shape.
     """
-    z = mix(seed + GAMMA)
-    z = mix((z ^ purpose) + GAMMA)
-    z = mix((z ^ a) + GAMMA)
-    z = mix((z ^ b) + GAMMA)
-    return mix((z ^ c) + GAMMA)
+    z = mix(plus(seed, GAMMA))
+    z = mix(plus(z ^ purpose, GAMMA))
+    z = mix(plus(z ^ a, GAMMA))
+    z = mix(plus(z ^ b, GAMMA))
+    return mix(plus(z ^ c, GAMMA))
 
 
 @register_jitable

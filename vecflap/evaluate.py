@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from vecflap import draws
+from vecflap.ahead import Ahead
 from vecflap.checkpoint import best_of, load_weights
 from vecflap.config import FRAMES, Config, RulesName
 from vecflap.deaths import Witness
@@ -22,7 +23,6 @@ from vecflap.explore import GREEDY, explore
 from vecflap.frozen import frozen
 from vecflap.helper import Helper, always
 from vecflap.histogram import values
-from vecflap.memo import Memo
 from vecflap.networks import fill, make_network
 from vecflap.ranges import RANGES, check_range
 from vecflap.replay import Replay
@@ -213,7 +213,8 @@ def match(
     helper: Helper | None = None,
 ) -> Generator[None, None, Scores]:
     """Play `games` games at once, each until its bird dies or has passed `pipes` pipes. Yields after every
-    row, returns the scores.
+    row, returns the scores. On a CPU, where nothing is disturbed and nobody looks, a row is as many steps of
+    each game as need no more than one question to the network, see ahead.py.
 
     config:  of the games: rules and disturbances.
     epsilon: share of actions that are random, a fair coin each.
@@ -224,16 +225,23 @@ def match(
     """
     device = next(policy.network.parameters()).device
     sim = games_of(config, games, seed, purpose=purpose, final=witness is not None)
+    most_deaths = games if most_deaths is None else most_deaths
+    ask = policy.asked(helper or Helper())
+    passed, deaths, longest = np.zeros(games, np.int32), 0, 0
+    playing = np.arange(games)
+    if device.type == "cpu" and config.skip == 1 and not sim.disturbance:
+        ahead = Ahead(sim, lambda states: choose(ask(states)), pipes, epsilon, seed)
+        while ahead.playing and len(ahead.died) <= most_deaths:
+            ahead.play()
+            yield
+        passed, longest = np.minimum(ahead.score, pipes), int(ahead.steps.max())
+        if not witness:
+            return Scores(passed, pipes, len(ahead.died), longest)
+        playing = ahead.died  # which are played again, to be looked at
     stacks = Replay(
         FRAMES + 1, games, frames=FRAMES, device=device, graphs=False
     )  # stacks are rebuilt as in training
     forced = torch.empty(games, dtype=torch.uint8)
-    ask = policy.asked(helper or Helper())
-    if device.type == "cpu" and not rules_of(config).score_drawn:  # with a score, few pictures come again
-        ask = Memo(ask)
-    passed, deaths = np.zeros(games, np.int32), 0
-    most_deaths = games if most_deaths is None else most_deaths
-    playing = np.arange(games)
     while len(playing) and deaths <= most_deaths:
         stacks.open(sim.frame, sim.age)
         states = stacks.latest()
@@ -256,4 +264,4 @@ def match(
                 witness.bury(game, sim.crashes[:, game])
         playing = playing[~(died | done)]
         yield
-    return Scores(np.minimum(passed, pipes), pipes, deaths, stacks.row)
+    return Scores(np.minimum(passed, pipes), pipes, deaths, max(longest, stacks.row))

@@ -1,20 +1,9 @@
-"""What a network has answered, so that it is not asked the same again.
-
-A bird that plays without chance comes to the same places again and again: in a selection of `flap9` most
-states were seen before, in another game or some pipes ago. A state is known by a hash of its 2 KiB, of 63
-bits: of a million states, two are taken for each other once in some ten million selections.
-"""
-
-from collections.abc import Callable
+"""A table of states that were seen before. A state is known by a hash of its 2 KiB, of 63 bits: of a million
+states, two are taken for each other once in some ten million tables."""
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from vecflap.kernels import inlined, kernel
-
-SIZE = 2**22
-"""Places for answers, a power of 2; all are forgotten when half of them are taken. 64 MiB."""
 
 
 @inlined
@@ -25,6 +14,13 @@ def look(keys, key):
     while keys[place] != key and keys[place] != 0:
         place = (place + np.uint64(1)) & last
     return place
+
+
+@inlined
+def mixed(h, word):
+    """The hash of what h is the hash of, and a word more."""
+    h = (h ^ np.uint64(word)) * np.uint64(0x9E3779B97F4A7C15)
+    return h ^ (h >> np.uint64(29))
 
 
 @kernel(_nrt=False)
@@ -38,8 +34,7 @@ def find(words, keys, places, new):
     for b in range(len(words)):
         h = np.uint64(1)
         for word in words[b]:
-            h = (h ^ np.uint64(word)) * np.uint64(0x9E3779B97F4A7C15)
-            h ^= h >> np.uint64(29)
+            h = mixed(h, word)
         key = np.int64(h | np.uint64(1))
         place = look(keys, key)
         if keys[place] == 0:
@@ -60,24 +55,3 @@ def move(keys, numbers, new_keys, new_numbers):
         if keys[i] != 0:
             place = look(new_keys, keys[i])
             new_keys[place], new_numbers[place] = keys[i], numbers[i]
-
-
-class Memo:
-    """Answers of a network whose weights stay as they are, in host memory."""
-
-    def __init__(self, answer: Callable[[Tensor], Tensor]) -> None:
-        """answer: of int64 [B, K, 64], float32 [B, 2]."""
-        self.answer = answer
-        self.keys, self.answers = np.zeros(SIZE, np.int64), np.zeros((SIZE, 2), np.float32)
-        self.count = 0
-
-    def __call__(self, states: Tensor) -> Tensor:
-        """float32 [B, 2] of int64 [B, K, 64], B at most SIZE / 2."""
-        if self.count + len(states) > SIZE // 2:
-            self.keys[:] = self.count = 0
-        places, new = np.empty((2, len(states)), np.int64)
-        count = find(states.flatten(1).numpy(), self.keys, places, new)
-        if count:
-            self.count += count
-            self.answers[places[new[:count]]] = self.answer(states[torch.from_numpy(new[:count])]).numpy()
-        return torch.from_numpy(self.answers[places])
