@@ -41,7 +41,8 @@ GOALS = {"good": Goal(0.1, 1), "solved": Goal(0.0, 1), "mastered": Goal(0.0, 5),
 FEW = 2
 """Most deaths of a selection where there is no goal; one more ends it."""
 PACE = 24
-"""Steps that a selection plays at first for each step of training."""
+"""Steps that a selection plays at first for each step of training, or more where a row of it is more than one
+of each game, see `evaluate.match`."""
 NEGLIGIBLE = 0.01
 """A reward discounted to less than this share does not count in a realised return."""
 
