@@ -155,7 +155,6 @@ def test_the_article_preset_has_the_articles_numbers():
         "lr": 2e-4,
         "lr_end": 2e-4,
         "gamma": 0.99,
-        "grow": 0,
         "batch": 32,
         "capacity": 50_000,
         "learn_start": 100,

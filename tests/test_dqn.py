@@ -155,7 +155,7 @@ def test_the_average_is_over_the_last_part_of_all_updates(config):
 
 @pytest.mark.parametrize(("every", "rate", "moves"), [(0, 0.5, True), (0, 0.0, False), (100, 0.5, False)])
 def test_an_update_moves_the_target_network_only_if_it_follows_softly(every, rate, moves):
-    learner = Learner(replace(EXACT, target_every=every, target_rate=rate, batch=12), CPU)
+    learner = Learner(replace(EXACT, target_every=every, target_rate=rate), CPU)
     before = deepcopy(learner.target.state_dict())
     learner.update(make_batch(), lr=0.1)
     after, online = learner.target.state_dict(), learner.online.state_dict()

@@ -94,20 +94,6 @@ def test_updates_come_at_the_asked_ratio_from_the_asked_step_on(tmp_path, envs, 
     assert metrics(tmp_path / "a")[-1]["updates"] == outcome.updates
 
 
-def test_from_some_step_on_updates_are_twice_as_large_and_half_as_frequent(tmp_path, monkeypatch):
-    seen, update, follow = [], Learner.update, Learner.follow
-    monkeypatch.setattr(Learner, "follow", lambda self, rate: (seen.append(rate), follow(self, rate)))
-    monkeypatch.setattr(
-        Learner, "update", lambda s, batch, lr: (seen.append(len(batch.act)), update(s, batch, lr))[1]
-    )
-    sizes = {"envs": 8, "batch": 3, "steps_per_update": 8, "learn_start": 80, "steps": 480}
-    trained(tmp_path / "a", grow=240, target_rate=0.1, average=0.0, **sizes)
-    assert seen == [3, pytest.approx(0.1)] * 20 + [6, pytest.approx(0.2)] * 15
-    seen.clear()
-    trained(tmp_path / "b", grow=0, target_rate=0.1, average=0.0, **sizes)
-    assert seen == [3, pytest.approx(0.1)] * 50
-
-
 def test_the_target_network_is_copied_every_so_many_steps(tmp_path, monkeypatch):
     copies, follow = [], Learner.follow
     monkeypatch.setattr(Learner, "follow", lambda self, rate: (copies.append(rate), follow(self, rate)))

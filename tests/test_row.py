@@ -36,7 +36,6 @@ KINDS = {
     "one update a row": {},
     "some rows without": {"steps_per_update": 12},
     "some with two, copies": {"steps_per_update": 6, "target_every": 24},
-    "larger ones after a while": {"grow": 400},
     "short games": {
         "eps_start": 1.0,
         "flap_chance": 0.1,

@@ -107,9 +107,6 @@ class Config:
     """Transitions of an update."""
     steps_per_update: int = 256
     """One update for so many steps."""
-    grow: int = 512_000
-    """From so many steps on, 0: never, an update is of twice the batch, half as frequent, and moves the
-    target network twice as far: of a good bird's steps more are learned from in the same time."""
     learn_start: int = 5_000
     """The first update comes after this many steps."""
     capacity: int = 2_097_152

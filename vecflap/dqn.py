@@ -93,7 +93,7 @@ class Learner:
         self.meter = torch.zeros(len(Meter._fields) + 1, dtype=torch.float64, device=device)  # sums, count
         self._rehearses = slice(config.clumsy_games + 1, None, 2)  # which games, see Config.rehearse
         self._act = Captured(self.decide, device, config.graphs)
-        self._learn: dict[int, Captured] = {}  # by the size of a batch
+        self._learn = Captured(self.descend, device, config.graphs)
 
     def begin_with(self, weights: dict[str, Tensor], header: dict[str, Any], source: Path) -> None:
         """Take weights from a checkpoint, for both networks."""
@@ -114,10 +114,7 @@ class Learner:
         in the replay, and float32 [B], what the Q values there were wrong by."""
         self.set_rate(lr)
         self.updates += 1
-        size = len(batch.place)
-        if size not in self._learn:
-            self._learn[size] = Captured(self.descend, self.device, self.config.graphs)
-        return batch.place, self._learn[size](*batch)
+        return batch.place, self._learn(*batch)
 
     def set_rate(self, lr: float) -> None:
         """Set the learning rate."""
@@ -156,7 +153,7 @@ class Learner:
         for optimiser in self.optimisers:
             optimiser.step()
         if not self.config.target_every:
-            self.follow(min(self.config.target_rate * len(tensors[0]) / self.config.batch, 1.0))
+            self.follow(self.config.target_rate)
         if self.config.average:
             self._average()
         sums = sum((other.sums for other in others), first.sums)

@@ -41,7 +41,7 @@ def train(config: Config, view: View | None = None) -> Outcome:
                 # All the learner's work is queued before the only wait: it goes on while the games play.
                 replay.rate(choice.value, choice.taken)
                 for _ in range(run.updates_due):
-                    replay.renew(*learner.update(replay.sample(run.batch), run.lr))
+                    replay.renew(*learner.update(replay.sample(config.batch), run.lr))
                 if run.due(config.target_every):
                     learner.follow(1.0)
                 if acted:

@@ -27,7 +27,6 @@ PRESETS = {
         displaced=0.0,
         any_score=False,
         batch=32,
-        grow=0,
         steps_per_update=3,  # its thread has no back-pressure: re-created on 2 cores, an update took 3 steps
         learn_start=100,
         capacity=50_000,

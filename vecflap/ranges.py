@@ -28,7 +28,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "learn_start": (0, 10**15),
     "capacity": (1, MANY),
     "recent": (0, MANY),
-    "grow": (0, 10**15),
     "lr": (0.0, 1.0),
     "lr_end": (0.0, 1.0),
     "lr_steps": (1, 10**15),

@@ -16,15 +16,15 @@ AHEAD = 8
 class DeviceRow:
     """What the loop does with a row of a run, queued by one call; the host counts along.
 
-    Rows differ in number and size of their updates, and in whether the target network is copied: each kind
-    has a graph. Only the share of random actions and the learning rate are told by the host.
+    Rows differ in the number of their updates, and in whether the target network is copied: each kind has a
+    graph. Only the share of random actions and the learning rate are told by the host.
     """
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self._game = torch.arange(run.config.envs, device=run.device)
         self._eps = torch.zeros_like(self._game[0])  # int64, of 2**32
-        self._kinds: dict[tuple[int, int, bool], Captured] = {}
+        self._kinds: dict[tuple[int, bool], Captured] = {}
         self._ends = [
             torch.cuda.Event(blocking=True) for _ in range(AHEAD if run.device.type == "cuda" else 0)
         ]
@@ -33,7 +33,7 @@ class DeviceRow:
         """Play a row, and learn what belongs to it."""
         run, replay, learner, config = self.run, self.run.replay, self.run.learner, self.run.config
         updates = run.updates_due
-        kind = updates, run.batch, run.due(config.target_every)
+        kind = updates, run.due(config.target_every)
         if kind not in self._kinds:
             self._kinds[kind] = Captured(partial(self._queue, *kind), run.device, config.graphs)
         end = self._ends[replay.row % AHEAD] if self._ends else None
@@ -44,10 +44,10 @@ class DeviceRow:
         self._kinds[kind]()
         if end:
             end.record()
-        replay.count(updates * run.batch)
+        replay.count(updates * config.batch)
         learner.updates += updates
 
-    def _queue(self, updates: int, size: int, copied: bool) -> None:
+    def _queue(self, updates: int, copied: bool) -> None:
         """The loop's row, as the device does it, by its own counters."""
         sim, replay, learner, config = self.run.sim, self.run.replay, self.run.learner, self.run.config
         lessons = self.run.lessons
@@ -59,7 +59,7 @@ class DeviceRow:
             sim.act.copy_(choice.act)
             replay.rate_there(choice.value, choice.taken)
         for _ in range(updates):
-            batch = replay.sample_there(size)
+            batch = replay.sample_there(config.batch)
             replay.renew(batch.place, learner.descend(*batch))
         if copied:
             learner.follow(1.0)

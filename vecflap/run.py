@@ -218,21 +218,11 @@ class Run:
         return start + (end - start) * min(self.step / steps, 1.0)
 
     @property
-    def growth(self) -> int:
-        """How many times as large as at first an update is, and as rare."""
-        return 2 if 0 < self.config.grow <= self.step else 1
-
-    @property
-    def batch(self) -> int:
-        """Transitions of an update."""
-        return self.config.batch * self.growth
-
-    @property
     def updates_due(self) -> int:
         """Updates that belong to the row being played."""
         if self.step < self.config.learn_start or self.replay.first > self.replay.last:
             return 0
-        every = self.config.steps_per_update * self.growth
+        every = self.config.steps_per_update
         return (self.step + self.config.envs) // every - self.step // every
 
     def due(self, every: int) -> bool:
