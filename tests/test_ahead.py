@@ -1,11 +1,14 @@
-"""Games that go on by themselves ask about every state once. That they end as others do, test_evaluate.py
-and test_birds.py say."""
+"""Games that go on by themselves ask about every state once, and end as games that are stepped together."""
+
+from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from vecflap import ahead, draws
 from vecflap.ahead import Ahead
+from vecflap.evaluate import evaluate, load
 from vecflap.rules import RULES
 from vecflap.sim import VecFlap
 
@@ -79,3 +82,17 @@ def test_the_games_that_are_given_stay_as_they_are():
     Ahead(sim, Low(), 2, 0.0, 0).play()
     assert (sim.state == before).all()
     assert torch.equal(sim.frame, frame)
+
+
+@pytest.mark.parametrize("name", ["flap7", "flap9"])
+def test_birds_play_as_in_games_that_are_stepped_together(name):
+    """Deaths and pipes of a bird that errs now and then, so that some of its games end."""
+    policy = load(name)
+    together = replace(policy.config, sticky=1e-9)  # so that something could disturb them
+    ours, theirs = (
+        evaluate(policy, config, 30, 8, seed=3, epsilon=0.02, purpose=draws.GAPS_SELECT)
+        for config in (policy.config, together)
+    )
+    assert 0 < ours.deaths == theirs.deaths
+    assert ours.pipes.tolist() == theirs.pipes.tolist()
+    assert ours.rows == theirs.rows

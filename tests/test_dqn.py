@@ -114,7 +114,7 @@ def test_gradients_are_clipped_to_the_largest_norm_and_metered_before():
     learner, batch = make_learner(replace(EXACT, clip=0.25))
     learner.update(batch, lr=0.0)
     assert gradient_norm(learner) == pytest.approx(0.25, rel=1e-3)
-    assert learner.read_meter().grad_norm > 0.5
+    assert learner.read_meter().grad_norm > 1
 
 
 @pytest.mark.parametrize("config", [EXACT, ARTICLE])

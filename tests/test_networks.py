@@ -81,7 +81,7 @@ def test_the_article_networks_weights_are_truncated_normal_of_variance_1_over_fa
 
 def test_the_compact_network_has_few_weights_and_an_embedding_of_bytes():
     network = Compact()
-    assert sum(p.numel() for p in network.parameters()) == 61_890 + 3 * 128 * 129 + 4 * 8 * 256 * 32
+    assert sum(p.numel() for p in network.parameters()) == 49_586 + 3 * 128 * 129 + 4 * 8 * 256 * 16
     assert not network.bytes.weight.any()
     assert Compact().by_convolutions(frames(3, 4)).shape == (3, 3 * 3, 32)
 

@@ -1,7 +1,7 @@
 """The compact network's first layer on a CPU: a convolution over packed pictures, without unpacking them.
 
 Kernel and stride are 8, so what an output sees of the pictures is whole bytes, one for each frame and column.
-What such a byte adds to the 32 channels is a row of a table that has one for each of its 256 values: what
+What such a byte adds to the 16 channels is a row of a table that has one for each of its 256 values: what
 the kernel's weights make of its bits, and besides what is learned of that byte alone, which costs nothing
 here. The sum of 32 rows is an eighth of the arithmetic of the products; its gradient adds to the same rows.
 
@@ -24,7 +24,7 @@ from vecflap.kernels import PARALLEL, inlined, kernel
 from vecflap.render import SIZE
 from vecflap.rows import I64, Rows, intrinsic
 
-CHANNELS = 32
+CHANNELS = 16
 KERNEL = 8  # columns, rows, and the stride
 OUT = SIZE // KERNEL  # outputs, along and across
 SEEN = FRAMES * KERNEL  # bytes that an output sees
@@ -110,7 +110,7 @@ def add_row(typing, table, to, of, weight, added):  # type: ignore[no-untyped-de
 
 @kernel(_nrt=False)
 def fill_table(weight, table):
-    """weight: float32 [32 * 8 * 32], in: by frame and column, row, and channel. table: float32 [any], out."""
+    """weight: float32 [32 * 8 * 16], in: by frame and column, row, and channel. table: float32 [any], out."""
     for number in range(SEEN):
         first = CHANNELS * STRIDE * number
         for o in range(CHANNELS):
@@ -174,7 +174,7 @@ def convolve(octets, table, bias, patches):
     """The first layer and its ReLU, where the second one sees them.
 
     octets: uint8 [B * 4 * 64 * 8], in, packed pictures. table: float32 [any], in, see fill_table.
-    bias: float32 [32], in. patches: float32 [B * 9 * 512], out: by place, then column, row and channel; or
+    bias: float32 [16], in. patches: float32 [B * 9 * 256], out: by place, then column, row and channel; or
     uint16, bfloat16 numbers.
     """
     convolve_some(octets, table, bias, patches, 0, len(patches) // OF_A_PICTURE)
@@ -224,8 +224,8 @@ def numbers(tensor: Tensor) -> np.ndarray:
 
 
 def table_of(weight: Tensor, besides: Tensor) -> Tensor:
-    """float32 [any]: what every byte adds, of weights float32 [32, 4, 8, 8] and what bytes add besides
-    [8192, 32]."""
+    """float32 [any]: what every byte adds, of weights float32 [16, 4, 8, 8] and what bytes add besides
+    [8192, 16]."""
     table = torch.empty(TABLE)
     fill_table(numbers(weight.permute(1, 2, 3, 0)), table.numpy())
     rows_of(table).add_(besides.view(SEEN, VALUES, CHANNELS))
@@ -233,7 +233,7 @@ def table_of(weight: Tensor, besides: Tensor) -> Tensor:
 
 
 def convolve_into(patches: Tensor, packed: Tensor, table: Tensor, bias: Tensor) -> Tensor:
-    """See `convolve`. patches: [B, 9, 512], out. packed: int64 [B, 4, 64]. Returns its bytes."""
+    """See `convolve`. patches: [B, 9, 256], out. packed: int64 [B, 4, 64]. Returns its bytes."""
     octets = packed.contiguous().view(torch.uint8)
     arrays = [numbers(tensor) for tensor in (octets, table, bias, patches)]
     threads = torch.get_num_threads()
@@ -246,13 +246,13 @@ def convolve_into(patches: Tensor, packed: Tensor, table: Tensor, bias: Tensor) 
 
 
 def rows_of(table: Tensor) -> Tensor:
-    """[32, 256, 32]: a table's rows, by place of the byte and its value."""
+    """[32, 256, 16]: a table's rows, by place of the byte and its value."""
     return table.view(SEEN, STRIDE, CHANNELS)[:, :VALUES]
 
 
 class BitConvolution(torch.autograd.Function):
-    """dtype [B, 9, 512], what the second layer sees: of packed pictures int64 [B, 4, 64], by weights
-    float32 [32, 4, 8, 8], biases [32] and what bytes add besides [8192, 32], by place and value; after ReLU.
+    """dtype [B, 9, 256], what the second layer sees: of packed pictures int64 [B, 4, 64], by weights
+    float32 [16, 4, 8, 8], biases [16] and what bytes add besides [8192, 16], by place and value; after ReLU.
     dtype: torch.float32 or torch.bfloat16. Without gradients for the pictures."""
 
     @staticmethod

@@ -67,7 +67,7 @@ class Config:
 
     # What is learned
     network: Literal["compact", "article"] = "compact"
-    """compact: two strided convolutions and four wide layers, 0.4 M weights, most of them an embedding of
+    """compact: two strided convolutions and four wide layers, 0.2 M weights, most of them an embedding of
     bytes. article: two 3x3 convolutions with batch norm and pooling, 4.2 M weights."""
     reward_pipe: float = 1.0
     """Reward for a pipe passed."""

@@ -23,6 +23,15 @@ def mixed(h, word):
     return h ^ (h >> np.uint64(29))
 
 
+@inlined
+def hashed(words):
+    """The hash of some words."""
+    h = np.uint64(1)
+    for word in words:
+        h = mixed(h, word)
+    return h
+
+
 @kernel(_nrt=False)
 def find(words, keys, places, new):
     """Find where states are kept, and give places to new ones. Returns how many those are.
@@ -32,10 +41,7 @@ def find(words, keys, places, new):
     """
     count = 0
     for b in range(len(words)):
-        h = np.uint64(1)
-        for word in words[b]:
-            h = mixed(h, word)
-        key = np.int64(h | np.uint64(1))
+        key = np.int64(hashed(words[b]) | np.uint64(1))
         place = look(keys, key)
         if keys[place] == 0:
             keys[place] = key

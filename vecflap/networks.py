@@ -57,8 +57,8 @@ class Unpack(nn.Module):
 class Compact(nn.Module):
     """A small network made for one-bit pictures: int64 [B, 4, 64] packed frames to float32 [B, 2] Q values.
 
-    4x64x64 -> 32x8x8 -> 32x3x3 -> 128 -> 128 -> 128 -> 128 -> 2. Strided convolutions only, no normalisation:
-    1.5 MFLOP a state. The first one's kernels see columns of 8 pixels, which are bytes. To what their weights
+    4x64x64 -> 16x8x8 -> 32x3x3 -> 128 -> 128 -> 128 -> 128 -> 2. Strided convolutions only, no normalisation:
+    0.8 MFLOP a state. The first one's kernels see columns of 8 pixels, which are bytes. To what their weights
     make of a byte's bits an embedding adds what is learned of that byte alone: where an edge lies in it
     matters to the pixel. On a CPU the first layer is a table, and the second a product of matrices.
     """
@@ -91,7 +91,7 @@ class Compact(nn.Module):
         return F.relu(F.linear(patches, *self.second_layer()))
 
     def second_layer(self) -> tuple[Tensor, Tensor]:
-        """float32 [32, 512] and [32]: weights of what is seen by place, and biases."""
+        """float32 [32, 256] and [32]: weights of what is seen by place, and biases."""
         return self.conv2.weight.permute(0, 2, 3, 1).flatten(1), self.get_parameter("conv2.bias")
 
     def by_convolutions(self, obs: Tensor) -> Tensor:
