@@ -178,6 +178,16 @@ def test_what_came_of_practice_is_counted_by_scene(monkeypatch):
     assert sum(won for won, _ in ends) > 5
 
 
+def test_tensors_stay_where_they_are():
+    """A CUDA graph would go on with what they were when it was captured."""
+    config = replace(CONFIG, displaced=0.5, otherwise=0.5)
+    where = [
+        {name: tensor.data_ptr() for name, tensor in taught.state_dict().items()}
+        for _, taught, *_ in played(600, config)
+    ]
+    assert where[0] == where[-1]
+
+
 def test_scenes_are_practised_by_how_much_is_learned_from_them():
     games = 20_000
     config = Config(envs=games, capacity=games * 100, practice=1.0)

@@ -92,13 +92,13 @@ class Lessons:
         ended = short | over
         self.played.masked_fill_(crashed | ended, 0)
         if on_gpu or ended.any():
-            self.scene = torch.where(over, self._choose(), self.scene)
+            self.scene.copy_(torch.where(over, self._choose(), self.scene))
             state = torch.where(over, self.scenes[self.scene].T, self._state)
             displaced = over & draws.chance(self._draw(2), int(config.displaced * 2**32))
             self.scene.masked_fill_(displaced, SCENES + 1)
             turns = draws.chance(self._draw(9), int(config.otherwise * 2**32)) & ~displaced
             turn = SEEN + draws.below(self._draw(10), FARTHEST - SEEN)
-            self.turn = torch.where(over, torch.where(turns, turn, NEVER), self.turn)
+            self.turn.copy_(torch.where(over, torch.where(turns, turn, NEVER), self.turn))
             self._state.copy_(torch.where(displaced, self._elsewhere(), state))
             sim.restart(short)
             sim.draw()
@@ -154,7 +154,7 @@ class Lessons:
         self.scenes[slot] = self.past[(self.row + 1 - back) % FARTHEST, :, self._game]
         self.ends[:, slot] = 0
         gone = torch.zeros_like(self.ends[0]).index_fill_(0, slot, 1)
-        self.scene = torch.where(gone[self.scene] > 0, SCENES, self.scene)
+        self.scene.masked_fill_(gone[self.scene] > 0, SCENES)
         self.count += known.sum()
 
     def state_dict(self) -> dict[str, Tensor]:
