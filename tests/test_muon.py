@@ -55,6 +55,34 @@ def test_steps_are_those_of_torchs_muon(shape):
     assert moved > 0.1
 
 
+def test_directions_are_kept_for_some_steps_and_weights_take_turns():
+    """Against an optimiser that finds them anew in every step."""
+    torch.manual_seed(3)
+    slopes = torch.randn(13, 6, 3, 5)
+    moves = []
+    for every in (4, 1):
+        weights = [nn.Parameter(torch.zeros(3, 5)) for _ in range(6)]
+        muon = Muon(weights, 0.1, every=every)
+        places = [torch.zeros(6, 3, 5)]
+        for of_step in slopes:
+            for weight, slope in zip(weights, of_step, strict=True):
+                weight.grad = slope.clone()
+            muon.step()
+            places.append(torch.stack([weight.detach().clone() for weight in weights]))
+        moves.append(torch.stack(places).diff(dim=0))
+    kept, always = moves
+
+    def same(a, b):
+        return torch.isclose(a, b, atol=1e-5).flatten(2).all(2)
+
+    found = same(kept, always)
+    assert found[0].all()
+    assert torch.equal(same(kept[1:], kept[:-1]), ~found[1:])
+    assert found[1:5].sum(0).tolist() == [1] * 6
+    assert set(found[1:5].sum(1).tolist()) == {1, 2}
+    assert torch.equal(found[5:], found[1:-4])
+
+
 def test_a_convolution_is_a_matrix_of_outputs_and_inputs():
     torch.manual_seed(2)
     flat, kernel = nn.Parameter(torch.zeros(6, 32)), nn.Parameter(torch.zeros(6, 2, 4, 4))
@@ -101,7 +129,8 @@ def test_its_momentum_is_saved():
             for optimiser in one.optimisers:
                 optimiser.step()
     assert all(map(torch.equal, learner.online.parameters(), again.online.parameters()))
-    assert all(f"muon.{i}.momentum" in learner.state_dict() for i in range(6))
+    kept = {"momentum", "step", "direction"}
+    assert all({f"muon.{i}.{name}" for name in kept} <= set(learner.state_dict()) for i in range(6))
 
 
 def test_nothing_of_a_weight_that_is_never_used_again_remains():

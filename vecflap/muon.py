@@ -23,6 +23,9 @@ ROUNDS = 5
 NOTHING = 1e-12
 """Momentum smaller than this is none. That of a unit which is never active any more would become so small
 that products of it are denormal, and these are ten times as slow on a CPU."""
+EVERY = 4
+"""Steps that a direction is kept for on a CPU, where finding it takes a third of an update: momentum hardly
+turns in fewer. The weights take turns."""
 ADAMS_SHARE = 0.2
 """Beside Muon, Adam's learning rate is this share of its."""
 
@@ -42,9 +45,15 @@ def orthogonal(matrix: Tensor) -> Tensor:
 class Muon(Optimizer):
     """For weights of two dimensions or more, the first being outputs."""
 
-    def __init__(self, weights: list[nn.Parameter], lr: float | Tensor, helper: Helper | None = None) -> None:
+    def __init__(
+        self, weights: list[nn.Parameter], lr: float | Tensor, helper: Helper | None = None, every: int = 1
+    ) -> None:
+        """
+        every: steps that a direction is kept for. A CUDA graph, whose steps are alike, needs 1.
+        """
         super().__init__(weights, {"lr": lr, "share": 1.0})
-        self.helper, self._shares = helper or Helper(), dealt(weights)
+        self.helper, self.every, self._shares = helper or Helper(), every, dealt(weights)
+        self._turn = {weight: turn % every for turn, weight in enumerate(weights)}
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Move the weights against their gradients, by the learning rate in every direction."""
@@ -60,11 +69,15 @@ class Muon(Optimizer):
             state = self.state[weight]
             if not state:
                 state["momentum"] = torch.zeros_like(weight)
+                state["step"] = torch.zeros((), dtype=torch.int64)
             momentum = state["momentum"]
             momentum.copy_(hardshrink(momentum.lerp(weight.grad, 1 - MOMENTUM), NOTHING))
-            ahead = weight.grad.lerp(momentum, MOMENTUM).flatten(1)  # Nesterov's
-            longer = max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
-            weight.sub_((orthogonal(ahead) * (lr * longer)).view_as(weight))
+            if "direction" not in state or (int(state["step"]) + self._turn[weight]) % self.every == 0:
+                ahead = weight.grad.lerp(momentum, MOMENTUM).flatten(1)  # Nesterov's
+                longer = max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
+                state["direction"] = orthogonal(ahead).view_as(weight) * longer
+            state["step"] += 1
+            weight.sub_(state["direction"] * lr)
 
 
 def dealt(weights: list[nn.Parameter]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -105,7 +118,10 @@ def optimisers(
         return [adam([*inner, last, bias], 1.0)]
     matrices = [weight for weight in inner if weight.dim() > 1 and weight not in embeddings]
     others = [weight for weight in inner if weight.dim() == 1 or weight in embeddings]
-    return [Muon(matrices, rate(1.0), helper), adam([*others, last, bias], ADAMS_SHARE)]
+    return [
+        Muon(matrices, rate(1.0), helper, 1 if on_cuda else EVERY),
+        adam([*others, last, bias], ADAMS_SHARE),
+    ]
 
 
 def set_rate(optimiser: Optimizer, lr: float) -> None:
