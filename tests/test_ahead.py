@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vecflap import ahead, draws
-from vecflap.ahead import Ahead
+from vecflap.ahead import BEFORE, MOST_ENDS, Ahead
 from vecflap.evaluate import evaluate, load
 from vecflap.rules import RULES
 from vecflap.sim import VecFlap
@@ -36,28 +36,39 @@ def played(games, pipes, rules=EASY, seed=3):
 
 
 def seen(games, pipes, seed=3):
-    """The states that such games show, and the steps that they take, by a loop over rows."""
+    """The states that such games show, the steps that they take, and where they stood before each, by a loop
+    over rows."""
     sim, states = VecFlap(games, EASY, seed, purpose=draws.GAPS_SELECT), set()
     over, steps, choice = np.zeros(games, bool), np.zeros(games, int), Low()
-    stack = sim.frame[:, None].repeat(1, 4, 1)
+    stack, log = sim.frame[:, None].repeat(1, 4, 1), []
     while not over.all():
         states |= {one.numpy().tobytes() for one in stack[torch.from_numpy(~over)]}
+        log.append(sim.state.copy())
         sim.step(choice(stack))
         steps += ~over
         over |= (sim.term.numpy() == 1) | (sim.score.numpy() >= pipes)
         stack = torch.cat([stack[:, 1:], sim.frame[:, None]], 1)
-    return states, steps
+    return states, steps, np.array(log)
 
 
 def test_every_state_that_is_shown_is_asked_about_once():
     run, asked = played(40, 6)
     all_asked = [state for batch in asked for state in batch]
     assert len(all_asked) == len(set(all_asked)) == run.count
-    states, steps = seen(40, 6)
+    states, steps, _ = seen(40, 6)
     assert set(all_asked) == states
     assert run.steps.tolist() == steps.tolist()
     assert len(all_asked) < 0.8 * run.steps.sum(), "most were seen before"
     assert 0 < len(run.died) < 40
+
+
+def test_where_games_stood_before_birds_died_is_remembered():
+    run, _ = played(40, 6)
+    _, steps, log = seen(40, 6)
+    ends = run.ends()
+    assert len(ends) == min(len(run.died), MOST_ENDS) > 3
+    for game, states in zip(run.died, ends, strict=False):
+        assert np.array_equal(states, log[steps[game] - BEFORE : steps[game], :, game][::-1])
 
 
 def test_games_do_not_wait_for_each_other():
@@ -94,5 +105,7 @@ def test_birds_play_as_in_games_that_are_stepped_together(name):
         for config in (policy.config, together)
     )
     assert 0 < ours.deaths == theirs.deaths
+    assert np.array_equal(ours.ends, theirs.ends)
+    assert len(ours.ends)
     assert ours.pipes.tolist() == theirs.pipes.tolist()
     assert ours.rows == theirs.rows

@@ -10,7 +10,7 @@ from vecflap import lessons
 from vecflap.config import Config
 from vecflap.explore import GREEDY, OTHERWISE
 from vecflap.lessons import AWAY, FARTHEST, LENGTH, NEAREST, SEEN, Lessons
-from vecflap.physics import AGE, BIRD_VY, BIRD_Y, DRAWS, Games
+from vecflap.physics import AGE, BIRD_VY, BIRD_Y, DRAWS, NUMBERS, Games
 from vecflap.replay import CUT
 from vecflap.sim import VecFlap
 
@@ -176,6 +176,24 @@ def test_what_came_of_practice_is_counted_by_scene(monkeypatch):
                 )
     assert replaced > 100
     assert sum(won for won, _ in ends) > 5
+
+
+def test_deaths_of_selections_become_scenes_too():
+    """Several each, in place of those from which the least is learned."""
+    taught = Lessons(CONFIG, VecFlap(GAMES, "flap7", seed=3, threads=1))
+    taught.ends[0, 20:] = 50  # won each time: nothing is learned from these
+    taught.count.fill_(lessons.SCENES)
+    taught.scenes[:] = torch.arange(lessons.SCENES + 2)[:, None]
+    others = taught.scenes[:20].clone()
+    ends = torch.arange(100 * FARTHEST)[:, None].int().repeat(1, NUMBERS).reshape(100, FARTHEST, NUMBERS)
+    taught.learn_from(ends + 1_000_000)
+    assert torch.equal(taught.scenes[:20], others)
+    made = taught.scenes[:, 0].numpy() - 1_000_000
+    made = np.sort(made[made >= 0])
+    assert (made // FARTHEST).tolist() == np.arange(100).repeat(4).tolist()
+    assert set(made % FARTHEST + 1) == set(range(NEAREST, FARTHEST + 1))
+    assert taught.count == lessons.SCENES + 400
+    assert not taught.ends[:, taught.scenes[:, 0] >= 1_000_000].any()
 
 
 def test_tensors_stay_where_they_are():

@@ -98,20 +98,20 @@ def selections(folder) -> list[dict]:
     return [line for line in metrics(folder) if "deaths" in line]
 
 
-@pytest.mark.parametrize(("until", "pipes", "most"), [("good", 2, 6), ("solved", 2, 0), ("mastered", 10, 0)])
+@pytest.mark.parametrize(("until", "pipes", "most"), [("good", 2, 12), ("solved", 2, 8), ("mastered", 10, 8)])
 def test_a_run_ends_once_few_enough_birds_die(tmp_path, monkeypatch, until, pipes, most):
-    allowed = 6 if until == "good" else 0
-    match = Judge(20, allowed + 1, allowed)
+    allowed = 12 if until == "good" else 0
+    match = Judge(20, allowed + 1, allowed, pipes=120)
     monkeypatch.setattr(judge, "match", match)
     seed = 2**63 - 500
-    outcome = trained(tmp_path / "a", steps=10**9, until=until, eval_games=60, seed=seed)
+    outcome = trained(tmp_path / "a", steps=10**9, until=until, eval_games=120, seed=seed)
     assert (outcome.reason, outcome.steps) == (until, 800)
     seeds = seed + 200, seed + 400, 100  # other games every time; seeds are below 2**63
-    assert match.asked == [(60, pipes, seed, 2, most) for seed in seeds]
-    assert (outcome.best, outcome.best_deaths, outcome.best_step) == (60 / max(allowed, 1), allowed, 600)
+    assert match.asked == [(120, pipes, seed, 2, most) for seed in seeds]
+    assert (outcome.best, outcome.best_deaths, outcome.best_step) == (120 / max(allowed, 1), allowed, 600)
     lines = selections(tmp_path / "a")
     assert [line["deaths"] for line in lines] == [20, allowed + 1, allowed]
-    assert lines[0]["pipes_per_death"] == 3.0
+    assert lines[0]["pipes_per_death"] == 6.0
 
 
 def test_a_goal_that_was_reached_is_not_another_one(tmp_path, monkeypatch):
@@ -125,14 +125,14 @@ def test_a_goal_that_was_reached_is_not_another_one(tmp_path, monkeypatch):
 
 
 def test_a_verdict_comes_after_as_many_rows_as_the_games_took(tmp_path, monkeypatch):
-    monkeypatch.setattr(judge, "match", Judge(9, 9, 9, rows=240))
-    trained(tmp_path / "a", steps=1_300, eval_games=50)  # 97 rows in the first 200 steps, then 194, 388, ...
+    monkeypatch.setattr(judge, "match", Judge(9, 9, 9, rows=160))
+    trained(tmp_path / "a", steps=1_300, eval_games=50)  # 65 rows in the first 200 steps, then 130, 260, ...
     lines = selections(tmp_path / "a")
     assert [(line["judged"], line["step"]) for line in lines] == [(200, 600), (600, 1_000), (1_000, 1_304)]
 
 
 def test_a_selection_under_way_is_played_to_its_end_when_the_steps_are(tmp_path, monkeypatch):
-    monkeypatch.setattr(judge, "match", Judge(9, 0, rows=240))
+    monkeypatch.setattr(judge, "match", Judge(9, 0, rows=160))
     outcome = trained(tmp_path / "a", steps=800, eval_games=50)
     lines = selections(tmp_path / "a")
     assert [(line["judged"], line["step"]) for line in lines] == [(200, 600), (600, 800)]

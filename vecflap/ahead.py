@@ -20,6 +20,10 @@ from vecflap.physics import Gaps
 from vecflap.sim import VecFlap
 
 PLAYING, DIED, DONE = 0, 1, 2
+BEFORE = 45
+"""Steps before a death that are remembered."""
+MOST_ENDS = 16
+"""Deaths that are told of."""
 WAITED_FOR = 2
 """In place of an action: the network is being asked."""
 MOST = 256
@@ -58,12 +62,13 @@ def begin(pictures, hashes, steps, frame):
 @kernel(_nrt=False)
 def play_on(
     state, ranges, act, frame, rew, term, score, moved, plan, seed, purpose, stream,
-    pictures, hashes, steps, status, keys, known, pipes, at_random, randomly, new, places,
+    past, pictures, hashes, steps, status, keys, known, pipes, at_random, randomly, new, places,
 ):  # fmt: skip
     """Play every game on, until its bird dies or has passed so many pipes, or sees what is new. Returns how
     many states are: those are given places.
 
     state to moved, seed to stream: see play.play_all. plan: int32 [12, 128], scratch.
+    past: int32 [N, BEFORE, 16], in and out, a ring of where games stood before each step.
     pictures: int64 [N, 4, 64], hashes: uint64 [N, 4], in and out, rings. steps: int64 [N], in and out.
     status: uint8 [N], in and out, PLAYING, DIED or DONE.
     keys: int64 [a power of 2], in and out, see memo.find. known: uint8 [as many], in and out, the actions
@@ -88,6 +93,8 @@ def play_on(
             bits = draws.draw(randomly, draws.EXPLORE_EXAM, i, steps[i], 0)
             if draws.chance(bits, int(at_random * 2**32)):
                 act[i] = draws.chance(bits >> 32, 2**31)
+            for k in range(len(state)):
+                past[i, steps[i] % BEFORE, k] = state[k, i]
             physics.advance(state, act, rew, term, score, moved, ranges, 0, gaps, i, i + 1)
             steps[i] += 1
             if score[i] >= pipes:
@@ -118,6 +125,7 @@ class Ahead:
         self._act, self._term, self._moved, self.status = np.zeros((4, games), np.uint8)
         self._rules, self._rew = sim.ranges, np.zeros(games, np.int8)
         self._gaps = sim.seed, sim.purpose, sim.stream
+        self._past = np.zeros((games, BEFORE, len(self.state)), np.int32)
         self.pictures = np.zeros((games, FRAMES, render.SIZE), np.int64)
         self.hashes, self.steps = np.zeros((games, FRAMES), np.uint64), np.zeros(games, np.int64)
         begin(self.pictures, self.hashes, self.steps, self.frame)
@@ -134,13 +142,19 @@ class Ahead:
         """int64 [any]: the games whose birds died."""
         return np.flatnonzero(self.status == DIED)
 
+    def ends(self) -> np.ndarray:
+        """See evaluate.Scores."""
+        long = self.died[self.steps[self.died] >= BEFORE][:MOST_ENDS, None]
+        return self._past[long, (self.steps[long] - np.arange(1, BEFORE + 1)) % BEFORE]
+
     def play(self) -> None:
         """Play all games on until each sees what is new, and ask the network about that."""
         if self.count + len(self.status) > SIZE // 2:
             self.keys[:] = self.count = 0
         count = play_on(
             *(self.state, self._rules, self._act, self.frame, self._rew, self._term, self.score, self._moved),
-            *(self._plan, *self._gaps, self.pictures, self.hashes, self.steps, self.status),
+            *(self._plan, *self._gaps, self._past),
+            *(self.pictures, self.hashes, self.steps, self.status),
             *(self.keys, self.known, *self._limits, self._new, self._places),
         )
         if count:

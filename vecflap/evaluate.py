@@ -1,6 +1,7 @@
 """Play games to the end with a fixed policy, and count pipes."""
 
 import math
+from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 
 from vecflap import draws
-from vecflap.ahead import Ahead
+from vecflap.ahead import BEFORE, MOST_ENDS, Ahead
 from vecflap.checkpoint import best_of, load_weights
 from vecflap.config import FRAMES, Config, RulesName
 from vecflap.deaths import Witness
@@ -24,6 +25,7 @@ from vecflap.frozen import frozen
 from vecflap.helper import Helper, always
 from vecflap.histogram import values
 from vecflap.networks import fill, make_network
+from vecflap.physics import NUMBERS
 from vecflap.ranges import RANGES, check_range
 from vecflap.replay import Replay
 from vecflap.rules import RULES, Rules
@@ -139,6 +141,9 @@ class Scores(NamedTuple):
     """Games that ended by a crash."""
     rows: int
     """Steps that the longest game took."""
+    ends: np.ndarray | None = None
+    """int32 [at most MOST_ENDS, BEFORE, 16]: where the first games whose birds died stood in the steps
+    before, from the last one back. Games that were shorter are left out."""
 
     @property
     def mean(self) -> float:
@@ -236,12 +241,14 @@ def match(
             yield
         passed, longest = np.minimum(ahead.score, pipes), int(ahead.steps.max())
         if not witness:
-            return Scores(passed, pipes, len(ahead.died), longest)
+            return Scores(passed, pipes, len(ahead.died), longest, ahead.ends())
         playing = ahead.died  # which are played again, to be looked at
     stacks = Replay(
         FRAMES + 1, games, frames=FRAMES, device=device, graphs=False
     )  # stacks are rebuilt as in training
     forced = torch.empty(games, dtype=torch.uint8)
+    past: deque[np.ndarray] = deque(maxlen=BEFORE)
+    ends: dict[int, np.ndarray] = {}
     while len(playing) and deaths <= most_deaths:
         stacks.open(sim.frame, sim.age)
         states = stacks.latest()
@@ -254,14 +261,18 @@ def match(
         sim.act[playing] = torch.where(chosen == GREEDY, choose(q), chosen)
         if witness:
             witness.see(playing, sim.rows, q.numpy(), sim.act.numpy()[playing])
+        past.append(sim.state.copy())
         sim.step()
         stacks.close(sim.act, sim.rew, sim.term)
         passed[playing] = sim.score.numpy()[playing]
         died, done = sim.term.numpy()[playing] == 1, passed[playing] >= pipes
         deaths += int((died & ~done).sum())
-        if witness:
-            for game in playing[died & ~done].tolist():
+        for game in playing[died & ~done].tolist():
+            if witness:
                 witness.bury(game, sim.crashes[:, game])
+            if len(past) == BEFORE:
+                ends[game] = np.stack([state[:, game] for state in reversed(past)])
         playing = playing[~(died | done)]
         yield
-    return Scores(np.minimum(passed, pipes), pipes, deaths, max(longest, stacks.row))
+    told = np.array([ends[game] for game in sorted(ends)[:MOST_ENDS]], np.int32).reshape(-1, BEFORE, NUMBERS)
+    return Scores(np.minimum(passed, pipes), pipes, deaths, max(longest, stacks.row), told)

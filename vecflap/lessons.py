@@ -3,11 +3,13 @@ shortly before a bird died, so that what is seldom met is met often, and some wh
 
 A good bird dies once in thousands of pipes, too seldom to learn from. So whenever one dies that did not miss
 its flaps on purpose, the game as it stood some steps before becomes a scene, and games that practise begin
-with a scene; their own deaths make scenes too. Many are lost from the beginning, others are never lost any
-more. Most is learned from those that are sometimes won and sometimes lost, where it matters what the bird
-does: a scene is chosen by p (1 - p), p being the share of games won from it (Rutherford et al., "No regrets",
-2024), and makes room for a new one where that is least. A bird that does again what it did learns what that
-is worth, not what would have saved it. So in some of these games it does in one step, any, what it would not.
+with a scene; their own deaths make scenes too, and the kept bird's deaths in selections several each, since
+nowhere else are games played as it plays, and so many. Many scenes are lost from the beginning, others are
+never lost any more. Most is learned from those that are sometimes won and sometimes lost, where it matters
+what the bird does: a scene is chosen by p (1 - p), p being the share of games won from it (Rutherford et al.,
+"No regrets", 2024), and makes room for a new one where that is least. A bird that does again what it did
+learns what that is worth, not what would have saved it. So in some of these games it does in one step, any,
+what it would not.
 
 What lies beside the birds' paths they would know from a few random flaps only, and it is there that a flap or
 a glide is thought better than it is. So other games that practise begin with a bird displaced from where it
@@ -18,18 +20,21 @@ import torch
 from torch import Tensor
 
 from vecflap import draws
+from vecflap.ahead import BEFORE
 from vecflap.config import Config
 from vecflap.drawn import drawn
 from vecflap.explore import OTHERWISE
 from vecflap.physics import APPEND_X, BIRD_VY, BIRD_Y, FLAP_VY, GAP_Y, LOWEST_Y, MAX_VY, NUMBERS, PIPE_X
 from vecflap.replay import CUT, OLDEST_AGE
 
-NEAREST, FARTHEST = 8, 45
+NEAREST, FARTHEST = 8, BEFORE
 """Steps before a crash that a scene may begin."""
 LENGTH = 60
 """Steps after which a game that practises is cut off, and won."""
 SCENES = 512
 """Scenes remembered."""
+TAKES = 4
+"""Scenes made of a death in a selection."""
 SEEN = 3
 """Steps of a game after which its stack of frames is whole."""
 NEVER = -1
@@ -105,6 +110,15 @@ class Lessons:
         self.row += 1
         return sim.term + CUT * (ended & ~crashed).byte()
 
+    def learn_from(self, ends: Tensor) -> None:
+        """Make scenes of deaths in a selection. ends: int32 [any, BEFORE, 16], see evaluate.Scores."""
+        if not len(ends):
+            return
+        count, ends = len(ends) * TAKES, ends.to(self.scenes.device)
+        back = NEAREST + draws.below(self._draw(11, count), FARTHEST - NEAREST + 1)
+        death = torch.arange(count, device=ends.device) // TAKES
+        self._add(torch.ones_like(death, dtype=torch.bool), ends[death, back - 1])
+
     def _chance(self) -> Tensor:
         """int64 [SCENES]: how much is learned from each scene, 0 where there is none yet. Whole numbers, so
         that devices agree."""
@@ -137,21 +151,25 @@ class Lessons:
         further = torch.where(self._state[PIPE_X] < APPEND_X, (third - second).abs(), 0)
         return torch.maximum((second - first).abs(), further)
 
-    def _draw(self, number: int) -> Tensor:
-        """int64 [N]: a row's draws of one of the things that are drawn."""
-        n, device = self.config.envs, self._game.device
-        return drawn(self.config.seed, draws.PRACTICE, 0, n, self.row, number, device)
+    def _draw(self, number: int, count: int = 0) -> Tensor:
+        """int64 [N, or as many as asked for]: a row's draws of one of the things that are drawn."""
+        count, device = count or self.config.envs, self._game.device
+        return drawn(self.config.seed, draws.PRACTICE, 0, count, self.row, number, device)
 
     def _remember(self, crashed: Tensor) -> None:
-        """Make scenes of where games stood some steps before their crash, in place of those from which the
-        least is learned."""
+        """Make scenes of where games stood some steps before their crash."""
         back = NEAREST + draws.below(self._draw(0), FARTHEST - NEAREST + 1)
         known = crashed & self._teaches & (self.played >= back)
         known &= self.scene <= SCENES  # a displaced bird may have been lost from the first
-        known &= known.cumsum(0) <= SCENES
+        self._add(known, self.past[(self.row + 1 - back) % FARTHEST, :, self._game])
+
+    def _add(self, known: Tensor, states: Tensor) -> None:
+        """Make scenes of those states that are known, in place of those from which the least is learned.
+        known: bool [any], states: int32 [as many, 16]."""
+        known = known & (known.cumsum(0) <= SCENES)
         worst = self._chance().sort(stable=True).indices
         slot = torch.where(known, worst[(known.cumsum(0) - 1).clamp(0, SCENES - 1)], SCENES)
-        self.scenes[slot] = self.past[(self.row + 1 - back) % FARTHEST, :, self._game]
+        self.scenes[slot] = states
         self.ends[:, slot] = 0
         gone = torch.zeros_like(self.ends[0]).index_fill_(0, slot, 1)
         self.scene.masked_fill_(gone[self.scene] > 0, SCENES)

@@ -38,9 +38,9 @@ class Goal(NamedTuple):
 
 
 GOALS = {"good": Goal(0.1, 1), "solved": Goal(0.0, 1), "mastered": Goal(0.0, 5), "steps": Goal(-1.0, 5)}
-FEW = 2
-"""Most deaths of a selection where there is no goal; one more ends it."""
-PACE = 24
+FEW = 8
+"""Most deaths of a selection that does not reach its goal; one more ends it. More is learned from more."""
+PACE = 16
 """Steps that a selection plays at first for each step of training, or more where a row of it is more than one
 of each game, see `evaluate.match`."""
 NEGLIGIBLE = 0.01
@@ -155,7 +155,7 @@ class Run:
         helper = Helper(lambda: not self.selection.plays, config.threads)
         self.learner = Learner(config, self.device, helper)
         goal, games = GOALS[config.until], config.eval_games
-        most_deaths = FEW if goal.deaths < 0 else int(goal.deaths * games)
+        most_deaths = max(FEW, int(goal.deaths * games))
         self.selection = Selection(config, games, goal.pipes * config.eval_pipes, most_deaths)
         self.progress = Progress()
         self.tally = Tally(self.sim.act.device)
@@ -240,6 +240,8 @@ class Run:
         progress, selection = self.progress, self.selection
         if scores := selection.scores():
             self._keep(scores)
+            if scores.ends is not None:
+                self.lessons.learn_from(torch.from_numpy(scores.ends))
         if not progress.judged_step and progress.reached != self.config.until:
             progress.judged_step = self.step
             selection.begin(getattr(self.learner, self.learner.kept).state_dict(), self._judging_seed)
