@@ -12,7 +12,7 @@ from torch import nn
 from vecflap import draws
 from vecflap.config import Config
 from vecflap.disturb import Disturb
-from vecflap.evaluate import Policy, Scores, evaluate, exam, load, rules_of
+from vecflap.evaluate import Policy, Scores, evaluate, exam, load, match, rules_of
 from vecflap.explore import GREEDY, explore
 from vecflap.rules import RULES, Rules
 from vecflap.sim import VecFlap
@@ -123,6 +123,18 @@ def test_games_end_early_where_more_birds_have_died_than_may(most):
     assert most < early.deaths <= most + 5, "those that died in the same step count too"
     assert early.rows < whole.rows
     assert (early.pipes <= whole.pipes).all()
+
+
+@pytest.mark.parametrize("sticky", [0.0, 1e-9])
+def test_games_end_when_they_are_told_to(sticky):
+    rows = match(policy(Erratic()), replace(EASY, sticky=sticky), 24, 4)
+    seen = [next(rows)]
+    while seen[-1] < 3:
+        seen.append(next(rows))
+    assert seen == sorted(seen)
+    with pytest.raises(StopIteration) as end:
+        rows.send(True)
+    assert end.value.value.deaths == seen[-1] < 12
 
 
 @pytest.mark.parametrize("q", [(1.0, 0.0), (0.0, 0.0), (0.0, 1.0)])

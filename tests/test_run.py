@@ -17,6 +17,7 @@ import vecflap
 from vecflap import helper, judge
 from vecflap.evaluate import Scores, load
 from vecflap.folder import settle
+from vecflap.judge import MORE
 from vecflap.run import Run, View, training_games
 
 
@@ -89,7 +90,7 @@ class Judge:
         self.asked.append((games, limit, seed, purpose, most_deaths))
         deaths = self.deaths.pop(0)
         for _ in range(self.rows):
-            yield
+            yield 0
         return Scores(np.full(games, self.pipes // games), limit, deaths, self.rows)
 
 
@@ -98,20 +99,22 @@ def selections(folder) -> list[dict]:
     return [line for line in metrics(folder) if "deaths" in line]
 
 
-@pytest.mark.parametrize(("until", "pipes", "most"), [("good", 2, 12), ("solved", 2, 8), ("mastered", 10, 8)])
+@pytest.mark.parametrize(
+    ("until", "pipes", "most"), [("good", 2, 9), ("solved", 2, MORE), ("mastered", 10, MORE)]
+)
 def test_a_run_ends_once_few_enough_birds_die(tmp_path, monkeypatch, until, pipes, most):
-    allowed = 12 if until == "good" else 0
-    match = Judge(20, allowed + 1, allowed, pipes=120)
+    allowed = 9 if until == "good" else 0
+    match = Judge(20, allowed + 1, allowed, pipes=90)
     monkeypatch.setattr(judge, "match", match)
     seed = 2**63 - 500
-    outcome = trained(tmp_path / "a", steps=10**9, until=until, eval_games=120, seed=seed)
+    outcome = trained(tmp_path / "a", steps=10**9, until=until, eval_games=90, seed=seed)
     assert (outcome.reason, outcome.steps) == (until, 800)
     seeds = seed + 200, seed + 400, 100  # other games every time; seeds are below 2**63
-    assert match.asked == [(120, pipes, seed, 2, most) for seed in seeds]
-    assert (outcome.best, outcome.best_deaths, outcome.best_step) == (120 / max(allowed, 1), allowed, 600)
+    assert match.asked == [(90, pipes, seed, 2, most) for seed in seeds]
+    assert (outcome.best, outcome.best_deaths, outcome.best_step) == (90 / max(allowed, 1), allowed, 600)
     lines = selections(tmp_path / "a")
     assert [line["deaths"] for line in lines] == [20, allowed + 1, allowed]
-    assert lines[0]["pipes_per_death"] == 6.0
+    assert lines[0]["pipes_per_death"] == 4.5
 
 
 def test_a_goal_that_was_reached_is_not_another_one(tmp_path, monkeypatch):
@@ -126,7 +129,7 @@ def test_a_goal_that_was_reached_is_not_another_one(tmp_path, monkeypatch):
 
 def test_a_verdict_comes_after_as_many_rows_as_the_games_took(tmp_path, monkeypatch):
     monkeypatch.setattr(judge, "match", Judge(9, 9, 9, rows=160))
-    trained(tmp_path / "a", steps=1_300, eval_games=50)  # 65 rows in the first 200 steps, then 130, 260, ...
+    trained(tmp_path / "a", steps=1_300, eval_games=50)  # 65 rows in the first 200 steps, then 325, ...
     lines = selections(tmp_path / "a")
     assert [(line["judged"], line["step"]) for line in lines] == [(200, 600), (600, 1_000), (1_000, 1_304)]
 
@@ -143,7 +146,7 @@ def test_training_goes_on_beside_a_selection(tmp_path, monkeypatch):
     waited = threading.Event()
 
     def match(*args, **options):
-        yield
+        yield 0
         assert waited.wait(20), "training did not go on"
         return Scores(np.zeros(300), 2, 5, 2)
 
@@ -166,7 +169,7 @@ def test_the_helper_helps_who_is_alone(tmp_path, monkeypatch):
     def match(*args, helper, **options):
         helped["selection"] = helper.idle()
         began.set()
-        yield
+        yield 0
         assert seen.wait(20)
         for _ in range(2_000):  # until training waits
             if helper.idle():
@@ -197,7 +200,7 @@ def test_the_helper_helps_who_is_alone(tmp_path, monkeypatch):
 def test_what_goes_wrong_in_a_selection_ends_the_run(tmp_path, monkeypatch):
     def match(*args, **options):
         raise ZeroDivisionError
-        yield
+        yield 0
 
     monkeypatch.setattr(judge, "match", match)
     with pytest.raises(ZeroDivisionError):

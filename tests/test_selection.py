@@ -98,6 +98,23 @@ def test_a_process_that_was_stopped_is_told_of_in_one_line():
     assert "\n" not in str(told.value)
 
 
+def test_a_lost_selection_ends_once_training_looks():
+    """Until then it goes on, for its deaths are learned from."""
+    one, other = judge.Judge(CONFIG, 20, 5, 0), judge.Judge(CONFIG, 20, 5, 19)
+    found = []
+    for it in (one, other):
+        it.begin({name: tensor.numpy() for name, tensor in WEIGHTS.items()}, 0)
+        scores, grants = None, 0
+        while scores is None:
+            scores, grants = it.play(20), grants + 1
+        found.append((scores, grants))
+    (lost, looked), (whole, longer) = found
+    assert looked < longer
+    assert 1 < lost.deaths < whole.deaths
+    assert (lost.pipes <= whole.pipes).all()
+    assert 0 < len(lost.ends) <= lost.deaths
+
+
 def test_the_process_ends_with_training_however_that_ends():
     source = f"""
         import os, time
@@ -133,7 +150,7 @@ def test_the_helper_helps_once_training_waits(monkeypatch):
             if helper.idle():
                 return Scores(np.zeros(3), 2, 1, 2)
             time.sleep(0.01)
-            yield
+            yield 0
 
     def serve() -> None:
         with contextlib.suppress(EOFError):

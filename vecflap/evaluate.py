@@ -216,10 +216,11 @@ def match(
     most_deaths: int | None = None,
     witness: Witness | None = None,
     helper: Helper | None = None,
-) -> Generator[None, None, Scores]:
-    """Play `games` games at once, each until its bird dies or has passed `pipes` pipes. Yields after every
-    row, returns the scores. On a CPU, where nothing is disturbed and nobody looks, a row is as many steps of
-    each game as need no more than one question to the network, see ahead.py.
+) -> Generator[int, bool | None, Scores]:
+    """Play `games` games at once, each until its bird dies or has passed `pipes` pipes. Yields the deaths so
+    far after every row, returns the scores. All games end at once where True is sent. On a CPU, where nothing
+    is disturbed and nobody looks, a row is as many steps of each game as need no more than one question to
+    the network, see ahead.py.
 
     config:  of the games: rules and disturbances.
     epsilon: share of actions that are random, a fair coin each.
@@ -238,7 +239,8 @@ def match(
         ahead = Ahead(sim, lambda states: choose(ask(states)), pipes, epsilon, seed)
         while ahead.playing and len(ahead.died) <= most_deaths:
             ahead.play()
-            yield
+            if (yield len(ahead.died)):
+                break
         passed, longest = np.minimum(ahead.score, pipes), int(ahead.steps.max())
         if not witness:
             return Scores(passed, pipes, len(ahead.died), longest, ahead.ends())
@@ -273,6 +275,7 @@ def match(
             if len(past) == BEFORE:
                 ends[game] = np.stack([state[:, game] for state in reversed(past)])
         playing = playing[~(died | done)]
-        yield
+        if (yield deaths):
+            break
     told = np.array([ends[game] for game in sorted(ends)[:MOST_ENDS]], np.int32).reshape(-1, BEFORE, NUMBERS)
     return Scores(np.minimum(passed, pipes), pipes, deaths, max(longest, stacks.row), told)

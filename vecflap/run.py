@@ -38,8 +38,8 @@ class Goal(NamedTuple):
 
 
 GOALS = {"good": Goal(0.1, 1), "solved": Goal(0.0, 1), "mastered": Goal(0.0, 5), "steps": Goal(-1.0, 5)}
-FEW = 8
-"""Most deaths of a selection that does not reach its goal; one more ends it. More is learned from more."""
+FEW = 2
+"""Most deaths of a selection where there is no goal; with one more it is lost."""
 PACE = 16
 """Steps that a selection plays at first for each step of training, or more where a row of it is more than one
 of each game, see `evaluate.match`."""
@@ -155,7 +155,7 @@ class Run:
         helper = Helper(lambda: not self.selection.plays, config.threads)
         self.learner = Learner(config, self.device, helper)
         goal, games = GOALS[config.until], config.eval_games
-        most_deaths = max(FEW, int(goal.deaths * games))
+        most_deaths = FEW if goal.deaths < 0 else int(goal.deaths * games)
         self.selection = Selection(config, games, goal.pipes * config.eval_pipes, most_deaths)
         self.progress = Progress()
         self.tally = Tally(self.sim.act.device)
@@ -247,7 +247,7 @@ class Run:
             selection.begin(getattr(self.learner, self.learner.kept).state_dict(), self._judging_seed)
         if progress.judged_step:
             first = PACE * self.config.eval_every // self.config.eval_games + 1
-            selection.grant(first + selection.rows)  # more each time: who has come far will end well
+            selection.grant(first + 4 * selection.rows)  # who has come far will end well: worth waiting for
             progress.judged_rows = selection.rows
 
     @property

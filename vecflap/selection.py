@@ -130,7 +130,7 @@ class Selection:
 
     def __init__(self, config: Config, games: int, pipes: int, most_deaths: int) -> None:
         """
-        games, pipes, most_deaths: of each selection, see `evaluate.match`.
+        games, pipes, most_deaths: of each selection, see Judge.
         """
         self._about = config, games, pipes, most_deaths
         self.weights: dict[str, Tensor] = {}
