@@ -20,12 +20,12 @@ from vecflap.physics import Gaps
 from vecflap.sim import VecFlap
 
 PLAYING, DIED, DONE = 0, 1, 2
+WAITED_FOR = 2
+"""In place of an action: the network is being asked."""
 BEFORE = 45
 """Steps before a death that are remembered."""
 MOST_ENDS = 16
-"""Deaths that are told of."""
-WAITED_FOR = 2
-"""In place of an action: the network is being asked."""
+"""Deaths that are remembered, at most."""
 MOST = 256
 """Steps that a game goes on at most before all others have had their turn."""
 SIZE = 2**22
