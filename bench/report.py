@@ -36,6 +36,21 @@ def seeds_table(results):
     return "\n".join([*lines, "", f"`{results['command']}` on {machine_words(results['machine'])}."])
 
 
+def mastered_table(results):
+    """Time and exams of the birds that had ten minutes."""
+    lines = [
+        "| | trained in | steps | updates | says it is | kept | past 1,000 pipes | past 200 |",
+        "|---|---:|---:|---:|---|---|---:|---:|",
+    ]
+    for row in results["rows"]:
+        bird, exams = row["bird"], row["exams"].values()
+        run = f"{row['rules']} | {row['seconds']:.0f} s | {row['steps']:,} | {row['updates']:,}"
+        kept = f"of step {bird['step']:,}: {bird['deaths']} deaths, {bird['pipes_per_death']:,.0f} pipes each"
+        came = " | ".join(f"{round(e['survived'] * e['games']):,} of {e['games']:,}" for e in exams)
+        lines.append(f"| {run} | {row['reached'] or 'not done'} | {kept} | {came} |")
+    return "\n".join([*lines, "", f"`{results['command']}` on {machine_words(results['machine'])}."])
+
+
 def exams_table(results):
     """Every exam of a bird."""
     lines = [
@@ -156,6 +171,7 @@ def gym_table(results):
 TABLES = {
     "seeds-flap7": seeds_table,
     "seeds-flap9": seeds_table,
+    "mastered": mastered_table,
     "exam-flap7": exams_table,
     "exam-flap9": exams_table,
     "sim": speed_table,
