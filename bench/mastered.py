@@ -2,8 +2,8 @@
 
 python bench/mastered.py [--seed 0] [--limit 600]
 
-Mastered: no death in a selection of 1,000 games to 1,000 pipes. The exams are of 100 games to 1,000 pipes and of
-1,000 games to 200. `bench/report.py` makes a table of them.
+Mastered: no death in a selection of 1,000 games to 1,000 pipes. The exams are of 100 games to 1,000 pipes,
+and of 1,000 games to 200. Writes results/mastered.json, of which `bench/report.py` makes a table.
 """
 
 import argparse
@@ -17,6 +17,10 @@ from seeds import RESULTS, vecflap
 from vecflap.checkpoint import load_checkpoint
 
 EXAMS = {"1,000 pipes": (100, 1_000), "1,000 games": (1_000, 200)}
+
+
+BIRD = {"step": "_step", "pipes_per_death": "", "deaths": "_deaths"}
+"""What is told of the bird that was kept, by its key in the run's progress."""
 
 
 def row_of(rules, seed, limit, folder):
@@ -41,10 +45,6 @@ def row_of(rules, seed, limit, folder):
         "bird": {name: progress[f"best{key}"] for name, key in BIRD.items()},
         "exams": exams,
     }
-
-
-BIRD = {"step": "_step", "pipes_per_death": "", "deaths": "_deaths"}
-"""What is told of the bird that was kept, by its key in the run's progress."""
 
 
 def main():

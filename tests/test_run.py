@@ -160,6 +160,27 @@ def test_training_goes_on_beside_a_selection(tmp_path, monkeypatch):
     assert selections(tmp_path / "a")[0]["deaths"] == 5
 
 
+def test_a_run_that_is_over_does_not_wait_for_its_selection(tmp_path, monkeypatch):
+    """Which is waited for where the run is resumed, before anything else."""
+
+    def match(*args, **options):
+        while True:
+            time.sleep(0.1)
+            yield 0
+
+    monkeypatch.setattr(judge, "match", match)
+    begun = {"steps": 10**9, "eval_games": 50, "until": "solved"}
+    outcome = trained(tmp_path / "a", time_limit=1.5, **begun)  # 65 rows would take 6.5 seconds
+    assert (outcome.reason, outcome.steps) == ("time_limit", 400)
+    assert outcome.seconds < 4
+    assert not selections(tmp_path / "a")
+    monkeypatch.setattr(judge, "match", Judge(0, rows=60))
+    outcome = vecflap.train(replace(vecflap.load_config(tmp_path / "a"), resume=True, time_limit=0.0))
+    assert (outcome.reason, outcome.steps) == ("solved", 400)
+    (line,) = selections(tmp_path / "a")
+    assert (line["judged"], line["step"]) == (200, 400)
+
+
 def test_the_helper_helps_who_is_alone(tmp_path, monkeypatch):
     """The learner while no selection plays, the selection while training waits."""
     monkeypatch.setattr(helper, "CORES", 2)

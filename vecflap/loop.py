@@ -26,6 +26,7 @@ def train(config: Config, view: View | None = None) -> Outcome:
         whole = DeviceRow(run) if run.config.sim == "cuda" else None
         forced = torch.empty(config.envs, dtype=torch.uint8, pin_memory=run.device.type == "cuda")
         acted = torch.cuda.Event() if run.device.type == "cuda" else None
+        run.catch_up(interrupted)
         while not run.reason:
             if whole:  # games and learner are on one device: the same as below, without the host
                 whole.play()
@@ -53,7 +54,7 @@ def train(config: Config, view: View | None = None) -> Outcome:
 
             # Every cadence is in steps, so that runs repeat; a checkpoint comes last, to hold all of the row.
             if run.due(config.eval_every):
-                run.select()
+                run.select(interrupted)
             if run.due(config.log_every):
                 run.log()
             run.end_if(interrupted())

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -96,6 +96,7 @@ class Progress:
     reached: str = ""  # the goal that a selection has met
     judged_step: int = 0  # of the policy in the selection under way; 0: there is none
     judged_rows: int = 0  # that it may have played
+    unseen: bool = False  # whether the run ended while it was waited for
     logged_flaps: int = 0  # when the last line of metrics was written
     logged_step: int = 0
     logged_updates: int = 0
@@ -234,11 +235,15 @@ class Run:
         self.progress.step += self.config.envs
         self.view.tick(self)
 
-    def select(self) -> None:
+    def select(self, interrupted: Callable[[], bool]) -> None:
         """See how the selection under way has gone on, and let it; else begin one with the policy as it is
-        now."""
+        now. Where the run is over before that can be seen, it is seen to when the run is resumed."""
         progress, selection = self.progress, self.selection
-        if scores := selection.scores():
+        scores = selection.scores(lambda: interrupted() or self.seconds >= self.limit)
+        progress.unseen = selection.plays
+        if progress.unseen:
+            return
+        if scores:
             self._keep(scores)
             if scores.ends is not None:
                 self.lessons.learn_from(torch.from_numpy(scores.ends))
@@ -249,6 +254,14 @@ class Run:
             first = PACE * self.config.eval_every // self.config.eval_games + 1
             selection.grant(first + 4 * selection.rows)  # who has come far will end well: worth waiting for
             progress.judged_rows = selection.rows
+
+    def catch_up(self, interrupted: Callable[[], bool]) -> None:
+        """See to what the run did not wait for when it was over."""
+        if self.progress.unseen:
+            self.select(interrupted)
+            self.end_if(interrupted())
+            if self.reason:
+                self.save()
 
     @property
     def _judging_seed(self) -> int:

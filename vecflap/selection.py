@@ -7,6 +7,8 @@ fast the two are beside each other.
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing import Pipe
 from typing import Any
@@ -20,6 +22,8 @@ from vecflap.config import Config
 from vecflap.evaluate import Scores
 from vecflap.judge import Judge
 
+NAP = 0.01
+"""Seconds between two looks at what is waited for."""
 MANY = 500
 """Games of a selection that are worth a process, which takes two seconds to start, and its memory."""
 
@@ -54,9 +58,12 @@ class Beside:
         """Whether it has not played all of them."""
         return self._playing is not None and not self._playing.done()
 
+    def hurry(self) -> None:
+        """Training waits for it."""
+        self._judge.waited_for = True
+
     def wait(self) -> Scores | None:
         """Wait until it has. Returns what Judge.play does."""
-        self._judge.waited_for = True
         return self._playing.result() if self._playing else None
 
     def close(self) -> None:
@@ -93,9 +100,11 @@ class Apart:
     def busy(self) -> bool:
         return self._playing and not self._link.poll()
 
-    def wait(self) -> Scores | None:
+    def hurry(self) -> None:
         if self.busy:
             self._tell("wait")
+
+    def wait(self) -> Scores | None:
         return self._hear() if self._playing else None
 
     def close(self) -> None:
@@ -160,11 +169,16 @@ class Selection:
         self.rows += rows
         self._judge.play(rows)
 
-    def scores(self) -> Scores | None:
+    def scores(self, stop: Callable[[], bool] = lambda: False) -> Scores | None:
         """Wait for the rows granted, while a second thread helps to play them. The scores, once; None as long
-        as the games have not ended."""
+        as the games have not ended, and if `stop` tells to wait no longer: then it still `plays`."""
         if not self._under_way or self._judge is None:
             return None
+        self._judge.hurry()
+        while self._judge.busy:
+            if stop():
+                return None
+            time.sleep(NAP)
         scores = self._judge.wait()
         self._under_way = scores is None
         return scores
