@@ -12,13 +12,12 @@ import sys
 import time
 from pathlib import Path
 
-from seeds import RESULTS, vecflap
+from seeds import RESULTS, counted, examined, vecflap
 
 from vecflap.checkpoint import load_checkpoint
 
 EXAMS = {"1,000 pipes": (100, 1_000), "1,000 games": (1_000, 200)}
-
-
+"""Games and pipes."""
 BIRD = {"step": "_step", "pipes_per_death": "", "deaths": "_deaths"}
 """What is told of the bird that was kept, by its key in the run's progress."""
 
@@ -29,21 +28,14 @@ def row_of(rules, seed, limit, folder):
     began = time.monotonic()
     vecflap("train", "--rules", rules, "--seed", seed, *goal, "--out", folder)
     seconds = time.monotonic() - began
-    tensors, header = load_checkpoint(folder / "last.safetensors", "updates")
-    progress, exams = header["progress"], {}
-    for name, (games, pipes) in EXAMS.items():
-        words = "eval", folder, "--games", games, "--pipes", pipes, "--json"
-        exams[name] = json.loads(vecflap(*words).splitlines()[-1])
-        exams[name].pop("checkpoint")
+    _, header = load_checkpoint(folder / "last.safetensors", "updates")
     return {
         "rules": rules,
         "seed": seed,
         "seconds": round(seconds, 1),
-        "steps": progress["step"],
-        "updates": int(tensors[""]),
-        "reached": progress["reached"],
-        "bird": {name: progress[f"best{key}"] for name, key in BIRD.items()},
-        "exams": exams,
+        **counted(folder),
+        "bird": {name: header["progress"][f"best{key}"] for name, key in BIRD.items()},
+        "exams": {name: examined(folder, *games) for name, games in EXAMS.items()},
     }
 
 

@@ -31,6 +31,20 @@ def lines_of(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+def examined(folder, games, pipes):
+    """What came of a run's bird in so many games."""
+    exam = json.loads(vecflap("eval", folder, "--games", games, "--pipes", pipes, "--json").splitlines()[-1])
+    exam.pop("checkpoint")
+    return exam
+
+
+def counted(folder):
+    """A run's steps and updates, and what it says it has reached."""
+    tensors, header = load_checkpoint(folder / "last.safetensors", "updates")
+    progress = header["progress"]
+    return {"steps": progress["step"], "updates": int(tensors[""]), "reached": progress["reached"]}
+
+
 def run_seed(folder, rules, seed, limit):
     """Train one seed and examine it. Returns its row."""
     began = time.monotonic()
@@ -46,17 +60,14 @@ def run_seed(folder, rules, seed, limit):
 def row_of(folder, seed, seconds):
     """Examine a run that took so many seconds. Returns its row."""
     began = time.monotonic()
-    exam = json.loads(vecflap("eval", folder, "--games", 100, "--pipes", 200, "--json").splitlines()[-1])
+    exam = examined(folder, 100, 200)
     exam_seconds = time.monotonic() - began
     lines = [line for line in lines_of(folder) if "deaths" in line]
-    tensors, header = load_checkpoint(folder / "last.safetensors", "updates")
     return {
         "seed": seed,
         "seconds": round(seconds, 1),
-        "steps": header["progress"]["step"],
-        "updates": int(tensors[""]),
-        "reached": header["progress"]["reached"],
-        "exam": {k: v for k, v in exam.items() if k != "checkpoint"},
+        **counted(folder),
+        "exam": exam,
         "exam_seconds": round(exam_seconds, 1),
         "curve": [
             {"step": x["judged"], **{k: x[k] for k in ("seconds", "pipes_per_death", "deaths")}}

@@ -179,6 +179,12 @@ def test_a_run_that_is_over_does_not_wait_for_its_selection(tmp_path, monkeypatc
     assert (outcome.reason, outcome.steps) == ("solved", 400)
     (line,) = selections(tmp_path / "a")
     assert (line["judged"], line["step"]) == (200, 400)
+    monkeypatch.setattr(judge, "match", Judge(0, rows=60))
+    other = trained(tmp_path / "b", **begun)
+    assert all(
+        same(tensors(outcome.folder, name=name), tensors(other.folder, name=name))
+        for name in ("last", "best")
+    )
 
 
 def test_the_helper_helps_who_is_alone(tmp_path, monkeypatch):

@@ -106,11 +106,11 @@ def test_a_lost_selection_ends_once_training_looks():
         it.begin({name: tensor.numpy() for name, tensor in WEIGHTS.items()}, 0)
         scores, grants = None, 0
         while scores is None:
-            scores, grants = it.play(20), grants + 1
+            scores, grants = it.play(10), grants + 1
         found.append((scores, grants))
     (lost, looked), (whole, longer) = found
     assert looked < longer
-    assert 1 < lost.deaths < whole.deaths
+    assert 0 < lost.deaths <= judge.MORE < whole.deaths, "with more it would have ended anyway"
     assert (lost.pipes <= whole.pipes).all()
     assert 0 < len(lost.ends) <= lost.deaths
 

@@ -239,11 +239,10 @@ class Run:
         """See how the selection under way has gone on, and let it; else begin one with the policy as it is
         now. Where the run is over before that can be seen, it is seen to when the run is resumed."""
         progress, selection = self.progress, self.selection
-        scores = selection.scores(lambda: interrupted() or self.seconds >= self.limit)
-        progress.unseen = selection.plays
+        progress.unseen = not selection.wait(lambda: interrupted() or self.seconds >= self.limit)
         if progress.unseen:
             return
-        if scores:
+        if scores := selection.scores():
             self._keep(scores)
             if scores.ends is not None:
                 self.lessons.learn_from(torch.from_numpy(scores.ends))

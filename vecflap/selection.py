@@ -169,16 +169,22 @@ class Selection:
         self.rows += rows
         self._judge.play(rows)
 
-    def scores(self, stop: Callable[[], bool] = lambda: False) -> Scores | None:
-        """Wait for the rows granted, while a second thread helps to play them. The scores, once; None as long
-        as the games have not ended, and if `stop` tells to wait no longer: then it still `plays`."""
+    def wait(self, stop: Callable[[], bool]) -> bool:
+        """Wait for the rows granted, while a second thread helps to play them; until `stop` tells to wait no
+        longer. Returns whether they have been played."""
+        if self._under_way and self._judge:
+            self._judge.hurry()
+        while self.plays:
+            if stop():
+                return False
+            time.sleep(NAP)
+        return True
+
+    def scores(self) -> Scores | None:
+        """Wait for the rows granted. The scores, once; None as long as the games have not ended."""
         if not self._under_way or self._judge is None:
             return None
-        self._judge.hurry()
-        while self._judge.busy:
-            if stop():
-                return None
-            time.sleep(NAP)
+        self.wait(helper.never)
         scores = self._judge.wait()
         self._under_way = scores is None
         return scores
