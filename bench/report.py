@@ -51,6 +51,25 @@ def mastered_table(results):
     return "\n".join([*lines, "", f"`{results['command']}` on {machine_words(results['machine'])}."])
 
 
+def article_table(results):
+    """When birds of the article's network came to pass so many pipes a death."""
+    lines = [
+        "| | seed | a pipe a death | 10 | 100 | best | in all | says it is |",
+        "|---|---:|---|---|---|---:|---:|---|",
+    ]
+    for row in results["rows"]:
+
+        def first(pipes, curve=row["curve"]):
+            point = next((p for p in curve if p["pipes_per_death"] >= pipes), None)
+            return f"{point['step']:,} steps, {point['seconds'] / 60:.0f} min" if point else "-"
+
+        best = max(p["pipes_per_death"] for p in row["curve"])
+        took = f"{row['steps']:,} steps, {row['seconds'] / 60:.0f} min"
+        came = f"{first(1)} | {first(10)} | {first(100)} | {best:,.1f} | {took}"
+        lines.append(f"| {row['variant']} | {row['seed']} | {came} | {row['reached'] or 'not done'} |")
+    return "\n".join([*lines, "", f"`{results['command']}` on {machine_words(results['machine'])}."])
+
+
 def exams_table(results):
     """Every exam of a bird."""
     lines = [
@@ -172,6 +191,7 @@ TABLES = {
     "seeds-flap7": seeds_table,
     "seeds-flap9": seeds_table,
     "mastered": mastered_table,
+    "article": article_table,
     "exam-flap7": exams_table,
     "exam-flap9": exams_table,
     "sim": speed_table,

@@ -58,14 +58,16 @@ def play(game, policy: Policy, frames: int):
     """Play so many frames. Yields the pipes passed in every game that ends, and in the last as it stands."""
     state = game.GameState()
     screen, *_ = state.frame_step([1, 0])
-    stack = [packed(screen)] * 4
+    stack, age = [packed(screen)] * 4, 0
     for _ in range(frames):
-        flap, score = int(policy.act(torch.stack(stack)[None])[0]), state.score
+        decides = age % policy.config.skip == 0  # in the other frames it glides
+        flap, score = int(decides and policy.act(torch.stack(stack)[None])[0]), state.score
         screen, _, over = state.frame_step([1 - flap, flap])
+        age += 1
         if over:  # the program has begun the next game, and shows it
             yield score
-            stack = [packed(screen)] * 4
-        else:
+            stack, age = [packed(screen)] * 4, 0
+        elif age % policy.config.skip == 0:
             stack = [*stack[1:], packed(screen)]
     yield state.score
 

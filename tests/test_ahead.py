@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vecflap import ahead, draws
-from vecflap.ahead import BEFORE, MOST_ENDS, Ahead
+from vecflap.ahead import BEFORE, MOST_ENDS, Ahead, steps_of
 from vecflap.evaluate import evaluate, load
 from vecflap.rules import RULES
 from vecflap.sim import VecFlap
@@ -26,19 +26,19 @@ class Low:
         return (states[:, -1, 15] >> 32 & 0x1FF != 0).to(torch.uint8)
 
 
-def played(games, pipes, rules=EASY, seed=3):
+def played(games, pipes, rules=EASY, seed=3, skip=1):
     """The games, and what was asked."""
-    sim, choice = VecFlap(games, rules, seed, purpose=draws.GAPS_SELECT), Low()
+    sim, choice = VecFlap(games, rules, seed, purpose=draws.GAPS_SELECT, skip=skip), Low()
     run = Ahead(sim, choice, pipes, 0.0, 0)
     while run.playing:
         run.play()
     return run, choice.asked
 
 
-def seen(games, pipes, seed=3):
+def seen(games, pipes, seed=3, skip=1):
     """The states that such games show, the steps that they take, and where they stood before each, by a loop
     over rows."""
-    sim, states = VecFlap(games, EASY, seed, purpose=draws.GAPS_SELECT), set()
+    sim, states = VecFlap(games, EASY, seed, purpose=draws.GAPS_SELECT, skip=skip), set()
     over, steps, choice = np.zeros(games, bool), np.zeros(games, int), Low()
     stack, log = sim.frame[:, None].repeat(1, 4, 1), []
     while not over.all():
@@ -51,24 +51,27 @@ def seen(games, pipes, seed=3):
     return states, steps, np.array(log)
 
 
-def test_every_state_that_is_shown_is_asked_about_once():
-    run, asked = played(40, 6)
+@pytest.mark.parametrize("skip", [1, 2])
+def test_every_state_that_is_shown_is_asked_about_once(skip):
+    run, asked = played(40, 6, skip=skip)
     all_asked = [state for batch in asked for state in batch]
     assert len(all_asked) == len(set(all_asked)) == run.count
-    states, steps, _ = seen(40, 6)
+    states, steps, _ = seen(40, 6, skip=skip)
     assert set(all_asked) == states
     assert run.steps.tolist() == steps.tolist()
     assert len(all_asked) < 0.8 * run.steps.sum(), "most were seen before"
     assert 0 < len(run.died) < 40
 
 
-def test_where_games_stood_before_birds_died_is_remembered():
-    run, _ = played(40, 6)
-    _, steps, log = seen(40, 6)
-    ends = run.ends()
+@pytest.mark.parametrize("skip", [1, 2])
+def test_where_games_stood_before_birds_died_is_remembered(skip):
+    run, _ = played(40, 6, skip=skip)
+    _, steps, log = seen(40, 6, skip=skip)
+    ends, before = run.ends(), steps_of(BEFORE, skip)
+    assert before == {1: 45, 2: 23}[skip]
     assert len(ends) == min(len(run.died), MOST_ENDS) > 3
     for game, states in zip(run.died, ends, strict=False):
-        assert np.array_equal(states, log[steps[game] - BEFORE : steps[game], :, game][::-1])
+        assert np.array_equal(states, log[steps[game] - before : steps[game], :, game][::-1])
 
 
 def test_games_do_not_wait_for_each_other():
@@ -95,14 +98,16 @@ def test_the_games_that_are_given_stay_as_they_are():
     assert torch.equal(sim.frame, frame)
 
 
+@pytest.mark.parametrize("skip", [1, 2])
 @pytest.mark.parametrize("name", ["flap7", "flap9"])
-def test_birds_play_as_in_games_that_are_stepped_together(name):
+def test_birds_play_as_in_games_that_are_stepped_together(name, skip):
     """Deaths and pipes of a bird that errs now and then, so that some of its games end."""
     policy = load(name)
-    together = replace(policy.config, sticky=1e-9)  # so that something could disturb them
+    alone = replace(policy.config, skip=skip)
+    together = replace(alone, sticky=1e-9)  # so that something could disturb them
     ours, theirs = (
         evaluate(policy, config, 30, 8, seed=3, epsilon=0.02, purpose=draws.GAPS_SELECT)
-        for config in (policy.config, together)
+        for config in (alone, together)
     )
     assert 0 < ours.deaths == theirs.deaths
     assert np.array_equal(ours.ends, theirs.ends)

@@ -59,7 +59,7 @@ MISTAKES = {
     "train --preset slow": "slow",
     "train --until bored": "bored",
     "train --envs 64 --capacity 1000": "--capacity 960 or --capacity 1024",
-    "train --capacity 64": "--capacity 3072 or more",
+    "train --capacity 64": "--capacity 2048 or more",
     "train --capacity 2147483392 --device cpu": "does not fit into cpu's free memory",
     "train --device foo": "--device foo is none of: auto, cpu, cuda",
     "train --device mps": "--device mps: vecflap trains on cpu and cuda",

@@ -146,6 +146,7 @@ def test_the_article_preset_has_the_articles_numbers():
     article = {  # the OneFlow program of 2021
         "rules": "flap7",
         "gap": 0,
+        "skip": 1,
         "envs": 1,
         "network": "article",
         "loss": "squared",

@@ -12,7 +12,7 @@ from torch import nn
 from vecflap import planner
 from vecflap.cli import main
 from vecflap.config import Config
-from vecflap.deaths import FRAMES, Witness, draw_all
+from vecflap.deaths import STEPS, Witness, draw_all
 from vecflap.evaluate import Policy, evaluate
 from vecflap.physics import AGE, BIRD_VY, BIRD_Y
 from vecflap.sim import VecFlap
@@ -30,9 +30,9 @@ class Never(nn.Module):
         return torch.stack([1 + lit / 1000, torch.zeros(len(obs))], 1).float()
 
 
-def deaths_of(network: nn.Module, games: int = 3):
-    witness = Witness(games)
-    scores = evaluate(Policy(network.eval(), Config()), Config(), games, 5, witness=witness)
+def deaths_of(network: nn.Module, games: int = 3, skip: int = 1):
+    witness, config = Witness(games), Config(skip=skip)
+    scores = evaluate(Policy(network.eval(), config), config, games, 5, witness=witness)
     return scores, witness.deaths
 
 
@@ -47,6 +47,13 @@ def test_a_bird_that_never_flaps_dies_on_the_ground():
         assert (np.diff(death.games[:-1, BIRD_Y]) == death.games[1:-1, BIRD_VY]).all()
         assert (death.q[:, 0] > 1).all()
         assert (death.q[:, 1] == 0).all()
+
+
+def test_the_last_chance_of_one_who_acts_in_every_third_frame_is_one_of_those_frames():
+    for every, third in zip(deaths_of(Never())[1], deaths_of(Never(), skip=3)[1], strict=True):
+        assert len(third.act) == -(-len(every.act) // 3)
+        assert third.verdict() == every.verdict() // 3
+        assert third.summary()["last_chance"] == 3 * (len(third.act) - third.verdict())
 
 
 def test_the_verdict_is_the_last_frame_from_which_another_action_saves():
@@ -75,10 +82,10 @@ def test_a_long_game_keeps_its_last_frames():
             return torch.stack([torch.zeros(len(obs)), low.float()], 1)
 
     scores, deaths = deaths_of(Careless(), 20)
-    long = [death for death in deaths if death.age > FRAMES]
+    long = [death for death in deaths if death.age > STEPS]
     assert len(long) > 5
     for death in long:
-        assert len(death.act) == len(death.q) == FRAMES
+        assert len(death.act) == len(death.q) == STEPS
         assert (np.diff(death.games[:, AGE]) == 1).all()
         assert death.hit in ("upper pipe", "lower pipe")
         assert death.pipes == scores.pipes[death.game]

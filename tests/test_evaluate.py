@@ -17,7 +17,7 @@ from vecflap.explore import GREEDY, explore
 from vecflap.rules import RULES, Rules
 from vecflap.sim import VecFlap
 
-EASY = Config(rules="flap9", gap=230)
+EASY = Config(rules="flap9", gap=230, skip=1)
 
 
 class Fixed(nn.Module):
@@ -175,9 +175,9 @@ def test_disturbed_games_are_played_out_disturbed(how):
 
 
 def test_an_exam_may_be_disturbed_otherwise_than_the_training(folder):
-    scores, about = exam(folder, 6, 2, skip=2, sticky=0.5, latency=True, flip=0.125)
-    assert [about[name] for name in ("skip", "sticky", "latency", "flip")] == [2, 0.5, True, 0.125]
-    config = replace(load(folder).config, skip=2, sticky=0.5, latency=True, flip=0.125)
+    scores, about = exam(folder, 6, 2, skip=3, sticky=0.5, latency=True, flip=0.125)
+    assert [about[name] for name in ("skip", "sticky", "latency", "flip")] == [3, 0.5, True, 0.125]
+    config = replace(load(folder).config, skip=3, sticky=0.5, latency=True, flip=0.125)
     assert scores.pipes.tolist() == evaluate(load(folder), config, 6, 2).pipes.tolist()
 
 
@@ -191,7 +191,7 @@ def test_an_exam_tells_what_it_is_of(folder):
     assert (len(scores.pipes), scores.limit) == (6, 2)
     checkpoint = str(folder / "best.safetensors")
     expected = {"seed": 7, "epsilon": 0.5, "rules": "flap9", "gap": 200, "checkpoint": checkpoint}
-    assert about == expected | {"skip": 1, "sticky": 0.0, "latency": False, "flip": 0.0}
+    assert about == expected | {"skip": 2, "sticky": 0.0, "latency": False, "flip": 0.0}
     _, about = exam(folder, 6, 2, rules="flap7", gap=150, device="cpu")
     assert (about["rules"], about["gap"]) == ("flap7", 150)
 

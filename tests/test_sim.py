@@ -75,8 +75,8 @@ def test_within_the_clearance_is_where_birds_would_crash_in_narrower_gaps(rules,
         narrow.games.gap_y[:] += clearance
         narrow.games.gap[:] -= 2 * clearance
         close, over = np.zeros(envs, bool), np.zeros(envs, bool)
-        for _ in range(skip):
-            narrow.step(act)
+        for frame in range(skip):
+            narrow.step(act if frame == 0 else np.zeros_like(act))
             close |= (narrow.term == 1).numpy() & ~over
             over |= close
         for sim in (told, plain):

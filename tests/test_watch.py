@@ -1,11 +1,13 @@
 """Watching: what is shown is the game, and what cannot be shown is said in one line."""
 
 import sys
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny import trained
 
 from vecflap import display, shapes, watch
@@ -41,14 +43,23 @@ def test_pipes_are_painted_where_they_collide():
     assert (column == (np.arange(GROUND_Y) < 130) | (np.arange(GROUND_Y) >= 230)).all()
 
 
-def test_scenes_are_successive_frames_of_the_policys_game(run):
+@pytest.mark.parametrize("skip", [1, 2, 3])
+def test_scenes_are_successive_frames_of_the_policys_game(run, skip):
     policy = load(run)
-    ages, flaps = zip(
-        *((int(s.sim.games.age[0]), s.flap) for s in islice(watch.play(policy, 0), 15)), strict=True
+    policy = policy._replace(config=replace(policy.config, skip=skip))
+    first, *scenes = (
+        (int(scene.sim.games.age[0]), scene.sim.frame[0].clone(), scene.q, scene.flap)
+        for scene in islice(watch.play(policy, 0), 16)
     )
-    assert ages == tuple(range(15))
-    values = [scene.q for scene in islice(watch.play(policy, 0), 15)]
-    assert flaps[1:] == tuple(flap > glide for glide, flap in values[1:])
+    assert [age for age, *_ in (first, *scenes)] == list(range(16))
+    stack = [first[1]] * 4
+    for number, (_, frame, (glide, flap), flapped) in enumerate(scenes):
+        if number % skip == 0:
+            values = policy.q(torch.stack(stack)[None])[0].tolist()
+        assert [glide, flap] == values
+        assert flapped == (number % skip == 0 and flap > glide)
+        if number % skip == skip - 1:
+            stack = [*stack[1:], frame]
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".png"])

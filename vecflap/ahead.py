@@ -12,18 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vecflap import draws, physics, render
+from vecflap import draws, render
 from vecflap.config import FRAMES
 from vecflap.kernels import inlined, kernel
 from vecflap.memo import hashed, look, mixed
 from vecflap.physics import Gaps
+from vecflap.play import play_frames
 from vecflap.sim import VecFlap
 
 PLAYING, DIED, DONE = 0, 1, 2
 WAITED_FOR = 2
 """In place of an action: the network is being asked."""
 BEFORE = 45
-"""Steps before a death that are remembered."""
+"""Frames before a death that are remembered."""
 MOST_ENDS = 16
 """Deaths that are remembered, at most."""
 MOST = 256
@@ -62,13 +63,13 @@ def begin(pictures, hashes, steps, frame):
 @kernel(_nrt=False)
 def play_on(
     state, ranges, act, frame, rew, term, score, moved, plan, seed, purpose, stream,
-    past, pictures, hashes, steps, status, keys, known, pipes, at_random, randomly, new, places,
+    skip, past, pictures, hashes, steps, status, keys, known, pipes, at_random, randomly, new, places,
 ):  # fmt: skip
     """Play every game on, until its bird dies or has passed so many pipes, or sees what is new. Returns how
     many states are: those are given places.
 
-    state to moved, seed to stream: see play.play_all. plan: int32 [12, 128], scratch.
-    past: int32 [N, BEFORE, 16], in and out, a ring of where games stood before each step.
+    state to moved, seed to skip: see play.play_all. plan: int32 [12, 128], scratch.
+    past: int32 [N, any, 16], in and out, a ring of where games stood before each step.
     pictures: int64 [N, 4, 64], hashes: uint64 [N, 4], in and out, rings. steps: int64 [N], in and out.
     status: uint8 [N], in and out, PLAYING, DIED or DONE.
     keys: int64 [a power of 2], in and out, see memo.find. known: uint8 [as many], in and out, the actions
@@ -94,8 +95,8 @@ def play_on(
             if draws.chance(bits, int(at_random * 2**32)):
                 act[i] = draws.chance(bits >> 32, 2**31)
             for k in range(len(state)):
-                past[i, steps[i] % BEFORE, k] = state[k, i]
-            physics.advance(state, act, rew, term, score, moved, ranges, 0, gaps, i, i + 1)
+                past[i, steps[i] % past.shape[1], k] = state[k, i]
+            play_frames(state, ranges, act, rew, term, score, moved, skip, 0, gaps, i)
             steps[i] += 1
             if score[i] >= pipes:
                 status[i] = DONE
@@ -107,6 +108,11 @@ def play_on(
     return count
 
 
+def steps_of(frames: int, skip: int) -> int:
+    """Steps of `skip` frames that so many frames are, rounded up."""
+    return -(-frames // skip)
+
+
 class Ahead:
     """N games on a CPU, until each bird has died or passed so many pipes."""
 
@@ -114,7 +120,7 @@ class Ahead:
         self, sim: VecFlap, choice: Callable[[Tensor], Tensor], pipes: int, epsilon: float, seed: int
     ) -> None:
         """
-        sim:    where the games begin; it stays as it is. A step is a frame, and nothing is disturbed.
+        sim:    where the games begin; it stays as it is. Nothing is disturbed.
         choice: of int64 [B, 4, 64] stacks, uint8 [B] actions.
         epsilon, seed: share of actions that are random, a fair coin each, and their seed.
         """
@@ -125,7 +131,8 @@ class Ahead:
         self._act, self._term, self._moved, self.status = np.zeros((4, games), np.uint8)
         self._rules, self._rew = sim.ranges, np.zeros(games, np.int8)
         self._gaps = sim.seed, sim.purpose, sim.stream
-        self._past = np.zeros((games, BEFORE, len(self.state)), np.int32)
+        self._skip, self._before = sim.skip, steps_of(BEFORE, sim.skip)
+        self._past = np.zeros((games, self._before, len(self.state)), np.int32)
         self.pictures = np.zeros((games, FRAMES, render.SIZE), np.int64)
         self.hashes, self.steps = np.zeros((games, FRAMES), np.uint64), np.zeros(games, np.int64)
         begin(self.pictures, self.hashes, self.steps, self.frame)
@@ -144,8 +151,9 @@ class Ahead:
 
     def ends(self) -> np.ndarray:
         """See evaluate.Scores."""
-        long = self.died[self.steps[self.died] >= BEFORE][:MOST_ENDS, None]
-        return self._past[long, (self.steps[long] - np.arange(1, BEFORE + 1)) % BEFORE]
+        before = self._before
+        long = self.died[self.steps[self.died] >= before][:MOST_ENDS, None]
+        return self._past[long, (self.steps[long] - np.arange(1, before + 1)) % before]
 
     def play(self) -> None:
         """Play all games on until each sees what is new, and ask the network about that."""
@@ -153,7 +161,7 @@ class Ahead:
             self.keys[:] = self.count = 0
         count = play_on(
             *(self.state, self._rules, self._act, self.frame, self._rew, self._term, self.score, self._moved),
-            *(self._plan, *self._gaps, self._past),
+            *(self._plan, *self._gaps, self._skip, self._past),
             *(self.pictures, self.hashes, self.steps, self.status),
             *(self.keys, self.known, *self._limits, self._new, self._places),
         )

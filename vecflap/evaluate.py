@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from vecflap import draws
-from vecflap.ahead import BEFORE, MOST_ENDS, Ahead
+from vecflap.ahead import BEFORE, MOST_ENDS, Ahead, steps_of
 from vecflap.checkpoint import best_of, load_weights
 from vecflap.config import FRAMES, Config, RulesName
 from vecflap.deaths import Witness
@@ -142,7 +142,7 @@ class Scores(NamedTuple):
     rows: int
     """Steps that the longest game took."""
     ends: np.ndarray | None = None
-    """int32 [at most MOST_ENDS, BEFORE, 16]: where the first games whose birds died stood in the steps
+    """int32 [at most MOST_ENDS, any, 16]: where the first games whose birds died stood in the steps
     before, from the last one back. Games that were shorter are left out."""
 
     @property
@@ -235,7 +235,7 @@ def match(
     ask = policy.asked(helper or Helper())
     passed, deaths, longest = np.zeros(games, np.int32), 0, 0
     playing = np.arange(games)
-    if device.type == "cpu" and config.skip == 1 and not sim.disturbance:
+    if device.type == "cpu" and not sim.disturbance:
         ahead = Ahead(sim, lambda states: choose(ask(states)), pipes, epsilon, seed)
         while ahead.playing and len(ahead.died) <= most_deaths:
             ahead.play()
@@ -249,7 +249,8 @@ def match(
         FRAMES + 1, games, frames=FRAMES, device=device, graphs=False
     )  # stacks are rebuilt as in training
     forced = torch.empty(games, dtype=torch.uint8)
-    past: deque[np.ndarray] = deque(maxlen=BEFORE)
+    before = steps_of(BEFORE, config.skip)
+    past: deque[np.ndarray] = deque(maxlen=before)
     ends: dict[int, np.ndarray] = {}
     while len(playing) and deaths <= most_deaths:
         stacks.open(sim.frame, sim.age)
@@ -271,11 +272,11 @@ def match(
         deaths += int((died & ~done).sum())
         for game in playing[died & ~done].tolist():
             if witness:
-                witness.bury(game, sim.crashes[:, game])
-            if len(past) == BEFORE:
+                witness.bury(game, sim.crashes[:, game], config.skip)
+            if len(past) == before:
                 ends[game] = np.stack([state[:, game] for state in reversed(past)])
         playing = playing[~(died | done)]
         if (yield deaths):
             break
-    told = np.array([ends[game] for game in sorted(ends)[:MOST_ENDS]], np.int32).reshape(-1, BEFORE, NUMBERS)
+    told = np.array([ends[game] for game in sorted(ends)[:MOST_ENDS]], np.int32).reshape(-1, before, NUMBERS)
     return Scores(np.minimum(passed, pipes), pipes, deaths, max(longest, stacks.row), told)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from vecflap import draws
-from vecflap.ahead import BEFORE
+from vecflap.ahead import BEFORE, steps_of
 from vecflap.config import Config
 from vecflap.drawn import drawn
 from vecflap.explore import OTHERWISE
@@ -28,9 +28,9 @@ from vecflap.physics import APPEND_X, BIRD_VY, BIRD_Y, FLAP_VY, GAP_Y, LOWEST_Y,
 from vecflap.replay import CUT, OLDEST_AGE
 
 NEAREST, FARTHEST = 8, BEFORE
-"""Steps before a crash that a scene may begin."""
+"""Frames before a crash that a scene may begin."""
 LENGTH = 60
-"""Steps after which a game that practises is cut off, and won."""
+"""Frames after which a game that practises is cut off, and won."""
 SCENES = 512
 """Scenes remembered."""
 TAKES = 4
@@ -54,7 +54,10 @@ class Lessons:
         self._game = torch.arange(config.envs, device=device)
         self.played = torch.zeros(config.envs, dtype=torch.int64, device=device)  # steps since it began
         self.row = torch.zeros((), dtype=torch.int64, device=device)
-        self.past = torch.zeros(FARTHEST, NUMBERS, config.envs, dtype=torch.int32, device=device)
+        self.nearest, self.farthest, self.length = (
+            steps_of(frames, config.skip) for frames in (NEAREST, FARTHEST, LENGTH)
+        )
+        self.past = torch.zeros(self.farthest, NUMBERS, config.envs, dtype=torch.int32, device=device)
         self.scenes = torch.zeros(SCENES + 2, NUMBERS, dtype=torch.int32, device=device)  # last two: none
         self.count = torch.zeros((), dtype=torch.int64, device=device)  # of scenes, ever
         self.ends = torch.zeros(2, SCENES + 2, dtype=torch.int64, device=device)  # won, lost, of scenes
@@ -73,7 +76,7 @@ class Lessons:
 
     def note(self) -> Tensor:
         """Before a step: remember where the games stand. Returns their ages."""
-        self.past.index_copy_(0, self.row[None] % FARTHEST, self._state[None])
+        self.past.index_copy_(0, self.row[None] % self.farthest, self._state[None])
         return self.age
 
     def provoke(self, forced: Tensor) -> None:
@@ -87,7 +90,7 @@ class Lessons:
         crashed = sim.term == 1
         self.played += 1
         short = (game < config.short_games) & (sim.score >= config.short_pipes) & ~crashed
-        over = self._practises & (crashed | (self.played >= LENGTH))
+        over = self._practises & (crashed | (self.played >= self.length))
         on_gpu = crashed.device.type == "cuda"  # which is not asked, but always told
         if on_gpu or over.any():
             self.ends.index_put_((crashed.long(), self.scene), over.long(), accumulate=True)
@@ -102,7 +105,7 @@ class Lessons:
             displaced = over & draws.chance(self._draw(2), int(config.displaced * 2**32))
             self.scene.masked_fill_(displaced, SCENES + 1)
             turns = draws.chance(self._draw(9), int(config.otherwise * 2**32)) & ~displaced
-            turn = SEEN + draws.below(self._draw(10), FARTHEST - SEEN)
+            turn = SEEN + draws.below(self._draw(10), self.farthest - SEEN)
             self.turn.copy_(torch.where(over, torch.where(turns, turn, NEVER), self.turn))
             self._state.copy_(torch.where(displaced, self._elsewhere(), state))
             sim.restart(short)
@@ -111,11 +114,11 @@ class Lessons:
         return sim.term + CUT * (ended & ~crashed).byte()
 
     def learn_from(self, ends: Tensor) -> None:
-        """Make scenes of deaths in a selection. ends: int32 [any, BEFORE, 16], see evaluate.Scores."""
+        """Make scenes of deaths in a selection. ends: int32 [any, any, 16], see evaluate.Scores."""
         if not len(ends):
             return
         count, ends = len(ends) * TAKES, ends.to(self.scenes.device)
-        back = NEAREST + draws.below(self._draw(11, count), FARTHEST - NEAREST + 1)
+        back = self.nearest + draws.below(self._draw(11, count), self.farthest - self.nearest + 1)
         death = torch.arange(count, device=ends.device) // TAKES
         self._add(torch.ones_like(death, dtype=torch.bool), ends[death, back - 1])
 
@@ -158,10 +161,10 @@ class Lessons:
 
     def _remember(self, crashed: Tensor) -> None:
         """Make scenes of where games stood some steps before their crash."""
-        back = NEAREST + draws.below(self._draw(0), FARTHEST - NEAREST + 1)
+        back = self.nearest + draws.below(self._draw(0), self.farthest - self.nearest + 1)
         known = crashed & self._teaches & (self.played >= back)
         known &= self.scene <= SCENES  # a displaced bird may have been lost from the first
-        self._add(known, self.past[(self.row + 1 - back) % FARTHEST, :, self._game])
+        self._add(known, self.past[(self.row + 1 - back) % self.farthest, :, self._game])
 
     def _add(self, known: Tensor, states: Tensor) -> None:
         """Make scenes of those states that are known, in place of those from which the least is learned.

@@ -10,14 +10,16 @@ from vecflap.physics import AGE, Gaps
 
 @inlined
 def play_frames(state, ranges, act, rew, term, score, moved, skip, clearance, gaps, i):
-    """Play up to `skip` frames of game i, until its bird crashes."""
-    passed = 0
+    """Play up to `skip` frames of game i, until its bird crashes. It flaps in the first one if at all."""
+    passed, flap = 0, act[i]
     for _ in range(skip):
         physics.advance(state, act, rew, term, score, moved, ranges, clearance, gaps, i, i + 1)
+        act[i] = 0
         if term[i]:
             break
         passed |= rew[i]
         rew[i] = passed
+    act[i] = flap
 
 
 @inlined

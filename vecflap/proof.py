@@ -49,7 +49,7 @@ class Situations(NamedTuple):
 
     first: np.ndarray  # int64 [S + 1] the ways from situation s are those from first[s] to first[s + 1] - 1
     to: np.ndarray  # int32 [any] where a way leads: a situation, or CRASH; all of a situation are as likely
-    passes: np.ndarray  # bool [S] whether a pipe is passed in the frame that follows
+    passes: np.ndarray  # bool [S] whether a pipe is passed in the step that follows
     begins: int  # so many, the first ones, are how a first episode begins, all as likely
     fatal: int  # from so many a crash follows
     close: int  # in so many both actions were followed
@@ -87,12 +87,11 @@ def prove(
     policy = load(path, device)
     config = replace(policy.config, rules=rules or policy.config.rules, gap=gap or policy.config.gap)
     changed = [flag(name) for name in ("sticky", "latency", "flip") if config[name]]
-    changed += ["--skip"] if config.skip > 1 else []
     if changed:
         raise ValueError(f"{path} was trained with {changed[0]}: only the plain game can be gone through.")
     torch.set_num_threads(config.threads or 1)
     helper = Helper(always, config.threads)
-    found = situations(policy, rules_of(config), rounding=rounding, helper=helper, tell=tell)
+    found = situations(policy, rules_of(config), config.skip, rounding=rounding, helper=helper, tell=tell)
     return {
         "situations": len(found.passes),
         "never_dies": found.never_dies,
@@ -112,6 +111,7 @@ def prove(
 def situations(
     policy: Policy,
     rules: Rules,
+    skip: int = 1,
     *,
     rounding: float = ROUNDING,
     most: int = MOST,
@@ -120,6 +120,7 @@ def situations(
 ) -> Situations:
     """Follow a bird to all the situations that it can come to.
 
+    skip:     frames of a step.
     rounding: see ROUNDING; also what another precision may make of the values.
     most:     see MOST.
     helper:   on a CPU, who asks the network about half of the situations.
@@ -127,7 +128,7 @@ def situations(
     Raises ValueError for rules by which there is no end of situations, or more than that.
     """
     tops = tops_of(rules)
-    sim, known = VecFlap(TOGETHER, rules, threads=1), Known(most)
+    sim, known = VecFlap(TOGETHER, rules, threads=1, skip=skip), Known(most)
     device = next(policy.network.parameters()).device
     ask = policy.asked(helper or Helper())
     latest = [known.new(beginnings(rules, tops))[0]]  # found in the latest frame, and not followed yet
@@ -236,7 +237,7 @@ def plain(states: np.ndarray) -> np.ndarray:
 
 
 def play(sim: VecFlap, those: Those, act: Tensor, tops: np.ndarray) -> Then:
-    """Play a frame of B games, at most as many as `sim` has. act: uint8 [B]."""
+    """Play a step of B games, at most as many as `sim` has. act: uint8 [B]."""
     count = len(act)
     sim.state[:, :count] = those.states
     sim.act[:count] = act
@@ -246,9 +247,19 @@ def play(sim: VecFlap, those: Those, act: Tensor, tops: np.ndarray) -> Then:
     of = np.repeat(alive, np.where(appeared, len(tops), 1))
     states = plain(sim.state[:, of])
     states[GAP_Y + 2, np.repeat(appeared, np.where(appeared, len(tops), 1))] = np.tile(tops, appeared.sum())
-    seen = torch.from_numpy(of)
-    stacks = torch.cat([those.stacks[seen, 1:], sim.frame[seen, None]], 1)  # a new pipe is not in sight yet
-    return Then(Those(states, stacks), of, sim.score[:count].numpy() > 0)
+    passes = sim.score[:count].numpy() > 0
+    stacks = torch.cat([those.stacks[torch.from_numpy(of), 1:], drawn(sim, states)[:, None]], 1)
+    return Then(Those(states, stacks), of, passes)
+
+
+def drawn(sim: VecFlap, states: np.ndarray) -> Tensor:
+    """int64 [B, 64]: what games show. states: int32 [16, B]."""
+    frames = []
+    for some in np.array_split(states, range(TOGETHER, states.shape[1], TOGETHER), 1):
+        sim.state[:, : some.shape[1]] = some
+        sim.draw()
+        frames.append(sim.frame[: some.shape[1]].clone())
+    return torch.cat(frames)
 
 
 def together(parts: list[Those]) -> list[Those]:
@@ -261,7 +272,7 @@ def together(parts: list[Those]) -> list[Those]:
 
 @kernel()
 def follow(first, to, passes, begins, chances):
-    """The chances that games are lost, frame by frame, see Situations.
+    """The chances that games are lost, step by step, see Situations.
 
     first: int64 [S + 1], to: int32 [any], passes: bool [S], in. chances: float64 [any], out.
     """
@@ -271,8 +282,14 @@ def follow(first, to, passes, begins, chances):
     for s in range(begins):
         here[s], now[s] = s, 1.0 / begins
     while count > 0 and passed < len(chances):
-        if passes[here[0]]:  # pipes come and go at the same frames in all games
-            chances[passed] = lost  # who dies in the frame of its last pipe has passed it
+        passing, before = False, 0.0
+        for k in range(count):
+            s = here[k]
+            passing |= passes[s]
+            if not passes[s] and to[first[s]] == CRASH:
+                before += now[s]
+        if passing:  # pipes come and go at the same frames in all games
+            chances[passed] = lost + before  # who dies in the step of its last pipe may have passed it
             passed += 1
         arrived = 0
         for k in range(count):

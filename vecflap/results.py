@@ -32,10 +32,10 @@ def show_exam(values: dict[str, Any]) -> None:
         f"pipes passed by the bird, {random}; games of exam seed {values['seed']}, gap {values['gap']}"
     )
     console.print(f"of all such games, less than {values['lost_at_most']:.1%} would be lost (at 95 %)")
-    disturbed = {"skip": values["skip"] - 1, "sticky": values["sticky"], "latency": values["latency"]}
-    disturbed |= {"flip": values["flip"]}
-    if any(disturbed.values()):
-        console.print("disturbed: " + ", ".join(f"{n} {values[n]}" for n, on in disturbed.items() if on))
+    if values["skip"] > 1:
+        console.print(f"it may flap in one frame of {values['skip']}")
+    if disturbed := [f"{name} {values[name]}" for name in ("sticky", "latency", "flip") if values[name]]:
+        console.print("disturbed: " + ", ".join(disturbed))
 
 
 def show_deaths(deaths: list[Death], run: Path) -> None:
@@ -50,7 +50,7 @@ def show_deaths(deaths: list[Death], run: Path) -> None:
     for death in deaths:
         s = death.summary()
         if s["last_chance"] is None:
-            told = [f"over {len(death.act)} frames before", "", "", ""]
+            told = [f"over {death.skip * len(death.act)} frames before", "", "", ""]
         else:
             told = [
                 f"{s['last_chance']} frames before",

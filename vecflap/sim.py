@@ -95,7 +95,7 @@ class VecFlap:
         threads: CPU threads, at most Numba's; None: one for every 256 games.
         buffers: memories for frames: those of a step stay as they are for `buffers` - 1 steps more.
         final:   whether to draw the pictures of crashes.
-        skip:    frames a step plays with the same action; a crash ends it.
+        skip:    frames of a step: a bird flaps in the first one, or not at all; a crash ends it.
         clearance: px; `rew` tells where birds are closer to a pipe above or below them.
         disturb: actions that stick or come late, pixels that flip.
         """

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -78,20 +79,22 @@ def newest_run() -> Path:
 
 
 def play(policy: Policy, seed: int) -> Iterator[Scene]:
-    """One game after the other, frame by frame, without end."""
-    sim = games_of(policy.config, 1, seed, purpose=draws.GAPS_EXAM)
+    """One game after the other, frame by frame, without end. Of a step of several frames all are shown."""
+    skip, best = policy.config.skip, 0
+    sim = games_of(replace(policy.config, skip=1), 1, seed, purpose=draws.GAPS_EXAM)
     stacks = Replay(FRAMES + 1, 1, frames=FRAMES)
-    best = 0
     yield Scene(sim, (0.0, 0.0), False, best)
     while True:
-        stacks.open(sim.frame, sim.age)
-        obs = stacks.latest()
-        q = policy.q(obs)
-        sim.step(choose(q))
-        stacks.close(sim.act, sim.rew, sim.term)
-        best = max(best, int(sim.score[0]))
+        stacks.open(sim.frame, -(-sim.age.int() // skip))
+        q = policy.q(stacks.latest())
         glide, flap = q[0].tolist()
-        yield Scene(sim, (glide, flap), bool(sim.act[0]), best)
+        for act in [choose(q)] + [torch.zeros(1, dtype=torch.uint8)] * (skip - 1):
+            sim.step(act)
+            best = max(best, int(sim.score[0]))
+            yield Scene(sim, (glide, flap), bool(act[0]), best)
+            if sim.term[0]:
+                break
+        stacks.close(sim.act, sim.rew, sim.term)
 
 
 def paced(scenes: Iterator[Scene], fps: float) -> Iterator[Scene]:
