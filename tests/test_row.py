@@ -38,7 +38,7 @@ KINDS = {
     "some with two, copies": {"steps_per_update": 6, "target_every": 24},
     "short games": {
         "eps_start": 1.0,
-        "flap_chance": 0.1,
+        "flap_chance": 0.2,
         "gap": 230,
         "short": 1.0,
         "short_pipes": 1,

@@ -33,7 +33,7 @@ def show_exam(values: dict[str, Any]) -> None:
     )
     console.print(f"of all such games, less than {values['lost_at_most']:.1%} would be lost (at 95 %)")
     if values["skip"] > 1:
-        console.print(f"it may flap in one frame of {values['skip']}")
+        console.print(f"it decides every {values['skip']} frames")
     if disturbed := [f"{name} {values[name]}" for name in ("sticky", "latency", "flip") if values[name]]:
         console.print("disturbed: " + ", ".join(disturbed))
 
