@@ -77,7 +77,7 @@ class Config:
     reward_alive: float = 0.2
     """Reward for any other step."""
     reward_close: float = -1.0
-    """Added to the reward of a frame within `clearance` of a pipe."""
+    """Added to the reward of a step within `clearance` of a pipe."""
     gamma: float = 0.94
     """Discount of a step."""
     n_step: int = 4
@@ -91,7 +91,7 @@ class Config:
     """With `categorical`, what the bird that is judged and kept plays by, and what states are learned to be
     worth: Q values less so many of their standard deviations. So it avoids what it is unsure of."""
     clearance: int = 6
-    """Pixels: in training, a frame in which a bird is closer to a pipe above or below it is rewarded by
+    """Pixels: in training, a step in which a bird is closer to a pipe above or below it is rewarded by
     `reward_close` more. So birds keep away from the edge, and still know what is beyond."""
     missed: float = 0.2
     """Learn as if this share of the flaps were missed. Who does keeps away from where a flap is the last
