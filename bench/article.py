@@ -16,7 +16,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from seeds import RESULTS, counted, lines_of
+from seeds import RESULTS, counted, curve_of, lines_of
 from torch import nn
 
 import vecflap
@@ -55,13 +55,9 @@ def trained(job):
     """Train one bird in a process of its own. Returns its row."""
     variant, seed, _, folder = job
     subprocess.run([sys.executable, __file__, "--job", json.dumps(job)], check=True)
-    lines = [line for line in lines_of(Path(folder)) if "deaths" in line]
-    curve = [
-        {"step": x["judged"], **{key: x[key] for key in ("seconds", "pipes_per_death", "deaths")}}
-        for x in lines
-    ]
-    seconds = lines_of(Path(folder))[-1]["seconds"]
-    row = {"variant": variant, "seed": seed, "seconds": seconds, **counted(Path(folder)), "curve": curve}
+    run = Path(folder)
+    seconds = lines_of(run)[-1]["seconds"]
+    row = {"variant": variant, "seed": seed, "seconds": seconds, **counted(run), "curve": curve_of(run)}
     print(f"{variant}, seed {seed}: {row['steps']:,} steps, {seconds:.0f} s", flush=True)
     return row
 

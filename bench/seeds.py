@@ -31,6 +31,14 @@ def lines_of(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+def curve_of(folder):
+    """What the selections of a run found."""
+    lines = [line for line in lines_of(folder) if "deaths" in line]
+    return [
+        {"step": x["judged"], **{k: x[k] for k in ("seconds", "pipes_per_death", "deaths")}} for x in lines
+    ]
+
+
 def examined(folder, games, pipes):
     """What came of a run's bird in so many games."""
     exam = json.loads(vecflap("eval", folder, "--games", games, "--pipes", pipes, "--json").splitlines()[-1])
@@ -62,17 +70,13 @@ def row_of(folder, seed, seconds):
     began = time.monotonic()
     exam = examined(folder, 100, 200)
     exam_seconds = time.monotonic() - began
-    lines = [line for line in lines_of(folder) if "deaths" in line]
     return {
         "seed": seed,
         "seconds": round(seconds, 1),
         **counted(folder),
         "exam": exam,
         "exam_seconds": round(exam_seconds, 1),
-        "curve": [
-            {"step": x["judged"], **{k: x[k] for k in ("seconds", "pipes_per_death", "deaths")}}
-            for x in lines
-        ],
+        "curve": curve_of(folder),
     }
 
 

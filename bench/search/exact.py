@@ -16,6 +16,7 @@ import json
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
@@ -38,6 +39,8 @@ from vecflap.sim import VecFlap
 RESULTS = Path(__file__).parents[1] / "results" / "exact-flap9.json"
 TARGETS = ["learned", "values", "taken", "both"]
 RULE = RULES["flap9"]
+CONFIG = Config(rules="flap9", skip=1, gamma=0.97, n_step=8, reward_alive=0.1)
+"""The recipe's, with a decision in every frame: of that game the states are swept."""
 FLAP, GAP, TOP, TOP_STEP, TOPS = -9, 100, 100, 10, 8
 BEHIND = 6  # px: a pipe left of here is past, and the next one counts
 FIRST_X = (146, 154)  # px, where a pipe is when it begins to count, the next one 152 or 144 px behind it
@@ -205,11 +208,8 @@ def train(targets, seed, steps, every, solved):
     """Train with such targets; solved: a file with exact values. Returns a row of the results."""
     judge = Exact(every, targets, np.load(solved, mmap_mode="r"))
     with tempfile.TemporaryDirectory() as folder:
-        config = Config(
-            rules="flap9", seed=seed, steps=steps, until="steps", eval_every=10**12, save_every=10**12,
-            out=Path(folder) / "run",
-        )  # fmt: skip
-        vecflap.train(config, judge)
+        run = {"seed": seed, "steps": steps, "until": "steps", "out": Path(folder) / "run"}
+        vecflap.train(replace(CONFIG, **run, eval_every=10**12, save_every=10**12), judge)
     return {"targets": targets, "seed": seed, "curve": judge.curve}
 
 
@@ -238,10 +238,10 @@ def main():
     parser.add_argument("--jobs", type=int, default=1)
     arguments = parser.parse_args()
     command = " ".join(["python bench/search/exact.py", *sys.argv[1:]])
-    about = {"command": command, "machine": manifest(Config(rules="flap9"))}
+    about = {"command": command, "machine": manifest(CONFIG)}
     with tempfile.TemporaryDirectory() as folder:
         solved = Path(folder) / "q.npy"
-        np.save(solved, solve(Config(rules="flap9")))
+        np.save(solved, solve(CONFIG))
         jobs = [
             (targets, seed, arguments.steps, arguments.every, solved)
             for seed, targets in product(range(arguments.seeds), arguments.targets)
