@@ -156,15 +156,17 @@ def learned(won: int, lost: int) -> float:
 
 
 def test_what_came_of_practice_is_counted_by_scene(monkeypatch):
-    """And a new scene takes the place of one from which little is learned."""
+    """Where the bird did all by itself; and a new scene takes the place of one that teaches little."""
     monkeypatch.setattr(lessons, "SCENES", 32)
     monkeypatch.setattr(lessons, "LENGTH", 15)  # so that random birds win too
     config = Config(envs=GAMES, capacity=GAMES * 100, clumsy=0.0, short=0.0, practice=0.9, displaced=0.0)
     ends, practises, count, replaced = [[0, 0] for _ in range(32)], [None] * GAMES, 0, 0
+    alone, uncounted, rng = np.ones(GAMES, bool), 0, np.random.default_rng(6)
     for sim, taught, *_, ended in played(1_500, config):
         for game in range(4, GAMES):
             if ended[game] and practises[game] is not None:
-                ends[practises[game]][int(ended[game] == 1)] += 1
+                ends[practises[game]][int(ended[game] == 1)] += int(alone[game])
+                uncounted += not alone[game]
         new, count = int(taught.count) - count, int(taught.count)
         order = sorted(range(32), key=lambda i: i < count - new and learned(*ends[i]))
         for slot in order[:new]:
@@ -178,6 +180,11 @@ def test_what_came_of_practice_is_counted_by_scene(monkeypatch):
                 assert torch.equal(
                     torch.from_numpy(sim.state[:, game].copy()), taught.scenes[practises[game]]
                 )
+        by_chance = rng.choice([0, 1, GREEDY], GAMES, p=[0.01, 0.01, 0.98])
+        forced = torch.from_numpy(by_chance.astype(np.uint8))
+        taught.provoke(forced)
+        alone = (alone | ended.numpy().astype(bool)) & (forced.numpy() == GREEDY)
+    assert uncounted > 500
     assert replaced > 100
     assert sum(won for won, _ in ends) > 5
 

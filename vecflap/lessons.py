@@ -9,7 +9,8 @@ never lost any more. Most is learned from those that are sometimes won and somet
 what the bird does: a scene is chosen by p (1 - p), p being the share of games won from it (Rutherford et al.,
 "No regrets", 2024), and makes room for a new one where that is least. A bird that does again what it did
 learns what that is worth, not what would have saved it. So in some of these games it does in one step, any,
-what it would not.
+what it would not. Those games say nothing of p, nor do those with a random action: of a bird that is good
+nearly only they are lost, and what is left to learn would be buried under scenes that chance alone loses.
 
 What lies beside the birds' paths they would know from a few random flaps only, and it is there that a flap or
 a glide is thought better than it is. So other games that practise begin with a bird displaced from where it
@@ -23,7 +24,7 @@ from vecflap import draws
 from vecflap.ahead import BEFORE, steps_of
 from vecflap.config import Config
 from vecflap.drawn import drawn
-from vecflap.explore import OTHERWISE
+from vecflap.explore import GREEDY, OTHERWISE
 from vecflap.physics import APPEND_X, BIRD_VY, BIRD_Y, FLAP_VY, GAP_Y, LOWEST_Y, MAX_VY, NUMBERS, PIPE_X
 from vecflap.replay import CUT, OLDEST_AGE
 
@@ -63,6 +64,8 @@ class Lessons:
         self.ends = torch.zeros(2, SCENES + 2, dtype=torch.int64, device=device)  # won, lost, of scenes
         # That a game practises; SCENES where it began as games do, SCENES + 1 where with a displaced bird
         self.scene = torch.full_like(self._game, SCENES)
+        # That it did all by itself, since it began
+        self.alone = torch.ones_like(self._game, dtype=torch.bool)
         # The step in which it does what the bird would not, from where it began
         self.turn = torch.full_like(self._game, NEVER)
         self._number = torch.arange(SCENES, device=device)
@@ -80,9 +83,10 @@ class Lessons:
         return self.age
 
     def provoke(self, forced: Tensor) -> None:
-        """Before a step: have some games do what the bird would not. forced: uint8 [N], in place, see
-        explore.py."""
+        """Before a step: have some games do what the bird would not, and note which do all by themselves.
+        forced: uint8 [N], in place, see explore.py."""
         forced.masked_fill_(self.played == self.turn, OTHERWISE)
+        self.alone &= forced == GREEDY
 
     def begin(self) -> Tensor:
         """After a step: begin games. Returns uint8 [N], how those of the step ended: `term`, with CUT."""
@@ -93,12 +97,13 @@ class Lessons:
         over = self._practises & (crashed | (self.played >= self.length))
         on_gpu = crashed.device.type == "cuda"  # which is not asked, but always told
         if on_gpu or over.any():
-            self.ends.index_put_((crashed.long(), self.scene), over.long(), accumulate=True)
+            self.ends.index_put_((crashed.long(), self.scene), (over & self.alone).long(), accumulate=True)
         if on_gpu or crashed.any():
             self._remember(crashed)
         over &= self.count > 0
         ended = short | over
         self.played.masked_fill_(crashed | ended, 0)
+        self.alone |= crashed | ended
         if on_gpu or ended.any():
             self.scene.copy_(torch.where(over, self._choose(), self.scene))
             state = torch.where(over, self.scenes[self.scene].T, self._state)
@@ -180,7 +185,7 @@ class Lessons:
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that is needed to go on, between two rows."""
-        names = ("played", "row", "past", "scenes", "count", "ends", "scene", "turn")
+        names = ("played", "row", "past", "scenes", "count", "ends", "scene", "turn", "alone")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
