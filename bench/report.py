@@ -70,6 +70,22 @@ def article_table(results):
     return "\n".join([*lines, "", f"`{results['command']}` on {machine_words(results['machine'])}."])
 
 
+def margins_table(results):
+    """How often birds die that play by exact values with errors."""
+    errors = list(results["rows"][0]["deaths"])
+    lines = [
+        f"| deaths in {results['pipes']:,} pipes, by exact values with errors of | "
+        + " | ".join(f"{float(error):.0%}" for error in errors)
+        + " |",
+        "|---|" + "---:|" * len(errors),
+    ]
+    lines += [
+        f"| {row['values']} | " + " | ".join(str(row["deaths"][error]) for error in errors) + " |"
+        for row in results["rows"]
+    ]
+    return "\n".join([*lines, "", f"`{results['command']}` on {machine_words(results['machine'])}."])
+
+
 def exams_table(results):
     """Every exam of a bird."""
     lines = [
@@ -192,6 +208,7 @@ TABLES = {
     "seeds-flap9": seeds_table,
     "mastered": mastered_table,
     "article": article_table,
+    "margins-flap9": margins_table,
     "exam-flap7": exams_table,
     "exam-flap9": exams_table,
     "sim": speed_table,

@@ -167,6 +167,7 @@ def test_the_article_preset_has_the_articles_numbers():
         "clip": 0.0,
         "flap_bias": 0.0,
         "missed": 0.0,
+        "missed_end": 0.0,
         "slipped": 0.0,
         "priority": 0.0,
         "correction": 0.0,

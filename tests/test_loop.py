@@ -104,17 +104,21 @@ def test_the_target_network_is_copied_every_so_many_steps(tmp_path, monkeypatch)
     assert set(copies) == {0.5}
 
 
-def test_learning_rate_and_exploration_go_straight_to_their_ends(tmp_path, monkeypatch):
-    rates, explored, update, explore = [], [], Learner.update, loop.explore
+def test_learning_rate_misses_and_exploration_go_straight_to_their_ends(tmp_path, monkeypatch):
+    rates, explored, missed = [], [], []
+    update, explore, decide = Learner.update, loop.explore, Learner.decide
+    monkeypatch.setattr(Learner, "decide", lambda s, *a: (missed.append(float(s.missed)), decide(s, *a))[1])
     monkeypatch.setattr(Learner, "update", lambda s, batch, lr: (rates.append(lr), update(s, batch, lr))[1])
     monkeypatch.setattr(loop, "explore", lambda *args: (explored.append(args[1:]), explore(*args)))
     ends = {"lr": 1e-2, "lr_end": 2e-3, "lr_steps": 200, "eps_start": 0.5, "eps_end": 0.1, "eps_steps": 160}
-    trained(tmp_path / "a", learn_start=24, seed=3, flap_chance=0.25, clumsy=0.75, missed=0.1, **ends)
+    ends |= {"missed": 0.1, "missed_end": 0.02}
+    trained(tmp_path / "a", learn_start=24, seed=3, flap_chance=0.25, clumsy=0.75, **ends)
     seeds, purposes, rows, shares, *others = zip(*explored, strict=True)
     assert (set(seeds), set(purposes)) == ({3}, {draws.EXPLORE})
     assert [set(other) for other in others] == [{0.25}, {6}, {0.1}]
     assert rows == tuple(range(50))
     assert shares == pytest.approx([0.5 - 0.4 * min(row * 8 / 160, 1) for row in range(50)])
+    assert missed == pytest.approx([0.1 - 0.08 * min(row * 8 / 200, 1) for row in range(50)])
     assert rates == pytest.approx([1e-2 - 8e-3 * min(row * 8 / 200, 1) for row in range(3, 50)])
 
 

@@ -94,8 +94,11 @@ class Config:
     """Pixels: in training, a step in which a bird is closer to a pipe above or below it is rewarded by
     `reward_close` more. So birds keep away from the edge, and still know what is beyond."""
     missed: float = 0.2
-    """Learn as if this share of the flaps were missed. Who does keeps away from where a flap is the last
-    chance, which a network cannot tell to the pixel."""
+    """Learn as if this share of the flaps were missed, at the start. Who does keeps away from where a flap is
+    the last chance, which a network cannot tell to the pixel."""
+    missed_end: float = 0.05
+    """The same from `lr_steps` on; straight in between. Who misses many flaps is lost in the end, and risks
+    certain death there for safety here."""
     slipped: float = 0.05
     """Learn as if in this share of the glides a flap slipped in: keeps away from where one would be the
     end."""
@@ -123,7 +126,7 @@ class Config:
     lr_end: float = 3e-4
     """Learning rate from `lr_steps` on; straight in between."""
     lr_steps: int = 1_000_000
-    """Steps over which the learning rate falls to `lr_end`."""
+    """Steps over which the learning rate falls to `lr_end`, and `missed` to `missed_end`."""
     adam_eps: float = 1e-8
     """Adam's epsilon."""
     clip: float = 10.0

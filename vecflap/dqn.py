@@ -29,7 +29,7 @@ class Choice(NamedTuple):
     taken: Tensor  # float32 [N] the Q value of the action
 
 
-def worth(q: Tensor, chooser: Tensor, missed: float, slipped: float) -> Tensor:
+def worth(q: Tensor, chooser: Tensor, missed: float | Tensor, slipped: float) -> Tensor:
     """float32 [B]: what states are worth to a player who takes the better action, but misses a share of its
     flaps, and flaps in a share of its glides. Such a player keeps away from where a flap, or none, is the
     last chance.
@@ -88,6 +88,7 @@ class Learner:
         self._halves = not self._whole and not any(
             isinstance(module, nn.modules.batchnorm._NormBase) for module in self.online.modules()
         )  # batch norm needs the whole
+        self.missed = torch.tensor(config.missed, device=device)  # float32: it changes, see `set_missed`
         self.updates = 0
         self._updates_there = torch.zeros((), device=device)  # the same, for what is queued once and replayed
         self.meter = torch.zeros(len(Meter._fields) + 1, dtype=torch.float64, device=device)  # sums, count
@@ -120,6 +121,10 @@ class Learner:
         """Set the learning rate."""
         for optimiser in self.optimisers:
             set_rate(optimiser, lr)
+
+    def set_missed(self, missed: float) -> None:
+        """Set the share of missed flaps in what states are worth."""
+        self.missed.fill_(missed)
 
     def decide(self, obs: Tensor, forced: Tensor) -> Choice:
         """What the device does to act."""
@@ -197,7 +202,7 @@ class Learner:
         return both, q, measure(q, target, reduction="none")
 
     def _worth(self, q: Tensor, chooser: Tensor) -> Tensor:
-        return worth(q, chooser, self.config.missed, self.config.slipped)
+        return worth(q, chooser, self.missed, self.config.slipped)
 
     def _clip(self) -> Tensor:
         """The gradient's norm, before clipping. Without it, `clip_grad_norm_` would still write all of it."""

@@ -35,6 +35,7 @@ def train(config: Config, view: View | None = None) -> Outcome:
                 replay.open(sim.frame, lessons.note())
                 explore(forced.numpy(), config.seed, draws.EXPLORE, replay.row, *run.exploration)
                 lessons.provoke(forced)
+                learner.set_missed(run.missed)
                 choice = learner.act(replay.latest(), forced.to(run.device, non_blocking=True))
                 sim.act.copy_(choice.act, non_blocking=True)
                 if acted:

@@ -17,6 +17,7 @@ PRESETS = {
         caution=0.0,
         clearance=0,
         missed=0.0,
+        missed_end=0.0,
         slipped=0.0,
         flap_bias=0.0,
         priority=0.0,

@@ -21,6 +21,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "caution": (0.0, 1e3),
     "clearance": (0, 20),
     "missed": (0.0, 1.0),
+    "missed_end": (0.0, 1.0),
     "slipped": (0.0, 1.0),
     "flap_bias": (-1e6, 1e6),
     "batch": (1, 1_048_576),

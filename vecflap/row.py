@@ -17,7 +17,7 @@ class DeviceRow:
     """What the loop does with a row of a run, queued by one call; the host counts along.
 
     Rows differ in the number of their updates, and in whether the target network is copied: each kind has a
-    graph. Only the share of random actions and the learning rate are told by the host.
+    graph. The shares of random actions and of missed flaps, and the learning rate, are told by the host.
     """
 
     def __init__(self, run: Run) -> None:
@@ -41,6 +41,7 @@ class DeviceRow:
             end.synchronize()
         self._eps.fill_(int(run.eps * 2**32))
         learner.set_rate(run.lr)
+        learner.set_missed(run.missed)
         self._kinds[kind]()
         if end:
             end.record()

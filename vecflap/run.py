@@ -215,6 +215,11 @@ class Run:
         """Learning rate."""
         return self._between(self.config.lr, self.config.lr_end, self.config.lr_steps)
 
+    @property
+    def missed(self) -> float:
+        """Share of the flaps that the player misses whose values are learned."""
+        return self._between(self.config.missed, self.config.missed_end, self.config.lr_steps)
+
     def _between(self, start: float, end: float, steps: int) -> float:
         return start + (end - start) * min(self.step / steps, 1.0)
 

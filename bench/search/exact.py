@@ -3,12 +3,12 @@ what learned targets cost.
 
 python bench/search/exact.py [--targets learned values taken both] [--seeds 1] [--steps 512000] [--jobs 2]
 
-The pictures tell the state to the pixel: where the bird is and how fast, where the next pipe is, its gap and
-the one after it. So the values of both actions can be had by sweeps over all states, wings taken for the
-widest, and errors as often at every step as they are on average. Training is then given them as targets, in
-place of the learned ones: as the values that returns end with (values), of the action that was taken (taken),
-or of both. Every so many steps the network that would be kept plays, as in ablate.py, and its decisions are
-held against the exact values. Table and results/exact-flap9.json.
+The pictures tell the state to the pixel: where the bird is and how fast, where the next pipe is, its gap, and
+the one after it once that is in sight. So the values of both actions can be had by sweeps over all states,
+wings taken for the widest, and flaps missed as often as they are in the end (`--missed-end`). Training is
+then given them as targets, in place of the learned ones: as the values that returns end with (values), of the
+action that was taken (taken), or of both. Every so many steps the network that would be kept plays, as in
+ablate.py, and its decisions are held against the exact values. Table and results/exact-flap9.json.
 """
 
 import argparse
@@ -39,19 +39,17 @@ from vecflap.sim import VecFlap
 RESULTS = Path(__file__).parents[1] / "results" / "exact-flap9.json"
 TARGETS = ["learned", "values", "taken", "both"]
 RULE = RULES["flap9"]
-CONFIG = Config(rules="flap9", skip=1, gamma=0.97, n_step=8, reward_alive=0.1)
-"""The recipe's, with a decision in every frame: of that game the states are swept."""
+CONFIG = Config(rules="flap9")
 FLAP, GAP, TOP, TOP_STEP, TOPS = -9, 100, 100, 10, 8
 BEHIND = 6  # px: a pipe left of here is past, and the next one counts
-FIRST_X = (146, 154)  # px, where a pipe is when it begins to count, the next one 152 or 144 px behind it
+FIRST_X = (146, 154)  # px, where a pipe is when it begins to count
+NEXT, LAST_SEEN = (152, 144), 286  # px, how far behind it that is, and where a pipe comes into the picture
 HALF = tuple(len(range(x, BEHIND - 1, -PIPE_SPEED)) for x in FIRST_X)
 PHASES = sum(HALF)
 X = np.concatenate([np.arange(x, BEHIND - 1, -PIPE_SPEED) for x in FIRST_X])
+UNSEEN = np.repeat(NEXT, HALF) + X > LAST_SEEN
 SPEEDS = MAX_VY - FLAP + 1
 ENOUGH = 0.01  # change of a value in a sweep
-MISSED = 0.15
-"""Of flaps, at every step, about as the recipe's returns have it: half of the games miss a fifth, and the
-value at the end of a return counts a fifth as missed."""
 LARGE, CLEAR = 0.3, 1.0  # what a decision is worse than the better one
 GAMES, ROWS, WARM = 300, 500, 100  # played for that, and left out at first
 
@@ -72,57 +70,80 @@ def find_hits(x, clearance, hit):
 
 
 @kernel()
-def sweep(x, hit, rewards, gamma, missed, slipped, value, q):
+def play(x, hit, p, gaps, y, v, act, skip):
+    """Play a step from phase p. Returns what became of the bird, as in find_hits, whether a pipe was passed,
+    and its height and speed. gaps: int64 [skip], which one counts in each frame."""
+    what, passed = 0, 0
+    for k in range(skip):
+        at = (p + k) % len(x)
+        passed += SCORE_X - PIPE_SPEED < x[at] <= SCORE_X
+        y, v = physics.fall(y, v, act if k == 0 else 0, FLAP, 1)
+        what = max(what, hit[at, gaps[k], y])
+        if what == 2:
+            break
+    return what, passed, y, v
+
+
+@kernel()
+def sweep(x, unseen, hit, rewards, gamma, missed, slipped, skip, value, q):
     """Renew all values once, from the last phase to the first. Returns the largest change.
 
-    rewards: float64 [5], see Config.rewards. value: float32 [P, 8, 8, 381, 20], in and out, by phase, gap,
-    next gap, height and speed. q: float32 [..., 2], out, of gliding and flapping.
+    unseen: bool [P], where the next gap is not on the screen yet: there the better action is the better one
+    on average. rewards: float64 [5], see Config.rewards. value: float32 [P, 8, 8, 381, 20], in and out, by
+    phase, gap, next gap, height and speed. q: float32 [..., 2], out, of gliding and flapping.
     """
     change, phases = 0.0, len(x)
-    mean = np.zeros((TOPS, LOWEST_Y + 1, SPEEDS))  # of what comes, over the gap that is not seen yet
-    both = np.zeros(2)
+    mean = np.zeros((TOPS, LOWEST_Y + 1, SPEEDS))  # of what comes, over the gap that is not drawn yet
+    both, gaps = np.zeros((TOPS, 2)), np.zeros(skip, np.int64)
     for p in range(phases - 1, -1, -1):
-        then, falls_behind = (p + 1) % phases, x[p] - PIPE_SPEED < BEHIND
+        then, stays = (p + skip) % phases, 0  # frames for which this pipe counts
+        while stays < skip and (stays == 0 or x[(p + stays - 1) % phases] - PIPE_SPEED >= BEHIND):
+            stays += 1
+        falls_behind = x[(p + stays - 1) % phases] - PIPE_SPEED < BEHIND
         if falls_behind:
             for h in range(TOPS):
                 for y in range(LOWEST_Y + 1):
                     for v in range(SPEEDS):
                         mean[h, y, v] = value[then, h, :, y, v].mean()
-        passed = 1 if SCORE_X - PIPE_SPEED < x[p] <= SCORE_X else 0
         for g in range(TOPS):
-            for h in range(TOPS):
-                for y in range(LOWEST_Y + 1):
-                    for v in range(SPEEDS):
+            for y in range(LOWEST_Y + 1):
+                for v in range(SPEEDS):
+                    for h in range(TOPS):
+                        for k in range(skip):
+                            gaps[k] = g if k < stays else h
                         for act in range(2):
-                            to, speed = physics.fall(y, v + FLAP, act, FLAP, 1)
-                            what = hit[p, g, to]
+                            what, passed, to, speed = play(x, hit, p, gaps, y, v + FLAP, act, skip)
                             if what == 2:
-                                both[act] = rewards[0]
+                                both[h, act] = rewards[0]
                                 continue
                             after = mean[h, to, speed - FLAP]
                             if not falls_behind:
                                 after = value[then, g, h, to, speed - FLAP]
-                            both[act] = rewards[1 + passed + 2 * what] + gamma * after
-                        glide, flap = both
+                            both[h, act] = rewards[1 + passed + 2 * what] + gamma * after
+                    on_average = both[:, 1].sum() > both[:, 0].sum()
+                    for h in range(TOPS):
+                        glide, flap = both[h]
                         new = (
                             flap + missed * (glide - flap)
-                            if flap > glide
+                            if (on_average if unseen[p] else flap > glide)
                             else glide + slipped * (flap - glide)
                         )
                         change = max(change, abs(new - value[p, g, h, y, v]))
                         value[p, g, h, y, v] = new
-                        q[p, g, h, y, v, 0], q[p, g, h, y, v, 1] = glide, flap
+                        for act in range(2):
+                            q[p, g, h, y, v, act] = both[:, act].mean() if unseen[p] else both[h, act]
     return change
 
 
 def solve(config):
-    """float32 [74, 8, 8, 381, 20, 2]: the exact Q values."""
+    """float32 [74, 8, 8, 381, 20, 2]: the exact Q values, where the next gap is not seen their mean."""
     hit = np.zeros((PHASES, TOPS, LOWEST_Y + 1), np.uint8)
     find_hits(X, config.clearance, hit)
     value = np.zeros((PHASES, TOPS, TOPS, LOWEST_Y + 1, SPEEDS), np.float32)
     q = np.zeros((*value.shape, 2), np.float32)
-    errors = config.gamma, MISSED, config.slipped / config.n_step  # slips count at a return's end only
-    while sweep(X, hit, np.array(config.rewards), *errors, value, q) > ENOUGH:
+    slipped = config.slipped / config.n_step  # at a return's end only
+    numbers = config.gamma, config.missed_end, slipped, config.skip
+    while sweep(X, UNSEEN, hit, np.array(config.rewards), *numbers, value, q) > ENOUGH:
         pass
     return q
 
@@ -143,7 +164,7 @@ def look_up(q, rows, out):
 
 def regret(policy, q):
     """float32 [any]: how much worse the decisions of a bird are than the better ones, in games of its own."""
-    sim = VecFlap(GAMES, RULE, 5, purpose=draws.GAPS_SELECT, threads=1)
+    sim = VecFlap(GAMES, RULE, 5, purpose=draws.GAPS_SELECT, threads=1, skip=policy.config.skip)
     stacks = Replay(FRAMES + 1, GAMES, frames=FRAMES, graphs=False)
     exact, worse = np.zeros((GAMES, 2), np.float32), []
     for row in range(ROWS):
@@ -178,7 +199,7 @@ class Exact(Judge):
             slot, game = batch.place // replay.envs, batch.place % replay.envs
             steps = replay.outcomes(slot, game)[2]
             last = exact[(slot + steps) % replay.rows, game]
-            return batch.ret + batch.discount * worth(last, last, config.missed, config.slipped)
+            return batch.ret + batch.discount * worth(last, last, learner.missed, config.slipped)
 
         def taken(batch, _):
             return exact.view(-1, 2)[batch.place].gather(1, batch.act[:, None]).squeeze(1)
