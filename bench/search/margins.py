@@ -90,7 +90,12 @@ def main():
         print(f"{name}: {died}", flush=True)
     about = {"command": " ".join(["python bench/search/margins.py", *sys.argv[1:]]), "pipes": pipes}
     results = RESULTS.with_name("margins-flap9.json")
-    results.write_text(json.dumps(about | {"machine": manifest(CONFIG), "rows": rows}, indent=1) + "\n")
+    results.write_text(
+        json.dumps(
+            about | {"machine": manifest(replace(CONFIG, device="cpu", threads=1)), "rows": rows}, indent=1
+        )
+        + "\n"
+    )
 
 
 if __name__ == "__main__":
