@@ -97,8 +97,8 @@ class Config:
     """Learn as if this share of the flaps were missed, at the start. Who does keeps away from where a flap is
     the last chance, which a network cannot tell to the pixel."""
     missed_end: float = 0.05
-    """The same from `lr_steps` on; straight in between. Who misses many flaps is lost in the end, and risks
-    certain death there for safety here."""
+    """The same from `lr_steps` on; straight in between. Who misses many flaps may die either way, and so
+    accepts a certain death later for a little safety now."""
     slipped: float = 0.05
     """Learn as if in this share of the glides a flap slipped in: keeps away from where one would be the
     end."""
