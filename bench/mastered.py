@@ -2,7 +2,7 @@
 
 python bench/mastered.py [--seed 0] [--limit 600]
 
-Mastered: no death in a selection of 1,000 games to 1,000 pipes. The exams are of 100 games to 1,000 pipes,
+Mastered: no death in a selection of 2,000 games to 1,000 pipes. The exams are of 100 games to 1,000 pipes,
 and of 1,000 games to 200. Writes results/mastered.json, of which `bench/report.py` makes a table.
 """
 

@@ -149,6 +149,7 @@ def test_the_article_preset_has_the_articles_numbers():
         "skip": 1,
         "envs": 1,
         "network": "article",
+        "precision": "auto",
         "loss": "squared",
         "caution": 0.0,
         "clearance": 0,

@@ -28,7 +28,7 @@ class Eval:
     gap: int = 0
     """Another gap than the run's, in pixels; 0: the run's."""
     skip: int = 0
-    """Frames played with the same action; 0: as in training."""
+    """Frames of a step, of which the bird decides in the first; 0: as in training."""
     sticky: float | None = None
     """Chance that a game repeats its last action instead of the bird's; default: as in training."""
     latency: bool | None = None

@@ -52,9 +52,10 @@ class Config:
     """CPU threads of torch, in the learner and in selections; 0: one, and a helper takes half of the work,
     the learner's in float32 only, while a core is idle (helper.py). More are for the article's network: with
     the compact one they cost far more than they help as soon as anything else is running."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of convolutions and the wide layer; auto: bfloat16 where that is faster, on CUDA, by AMX, and on AMD's
-    processors that have it. The last layer, the loss and the weights are always float32."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Of convolutions and wide layers; auto: bfloat16 where that is faster, on CUDA, by AMX, and on AMD's
+    processors that have it. The last layer, the loss and the weights are always float32. The compact network
+    is hardly faster in bfloat16, and birds that learned in it died more often."""
 
     # How long
     steps: int = 10_000_000
@@ -182,7 +183,7 @@ class Config:
     """Steps from a selection's begin to the next one's, or twice, three times as many where it plays long:
     greedy play of games that are neither training's nor the exam's, beside training. Too many deaths end one
     early."""
-    eval_games: int = 1_000
+    eval_games: int = 2_000
     """Games of a selection."""
     eval_pipes: int = 200
     """Pipes at which a game of a selection ends."""

@@ -7,6 +7,7 @@ PRESETS = {
     "article": Config(
         preset="article",
         network="article",
+        precision="auto",
         envs=1,
         skip=1,
         gamma=0.99,
