@@ -43,7 +43,7 @@ def of_processor() -> Iterator[Finding]:
     slow = "" if way else "neither AVX-512 nor AVX2 was found, or NUMBA_CPU_NAME is set: half as fast."
     yield Finding("pictures are drawn", DRAWN.get(way, "column by column"), slow)
     precision = "bfloat16" if gains_by_bfloat16(CPU) else "float32"
-    yield Finding("networks compute in", f"{precision} on the CPU")
+    yield Finding("--precision auto", f"{precision} on the CPU")
 
 
 def of_threads() -> Iterator[Finding]:

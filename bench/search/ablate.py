@@ -45,6 +45,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "returns over 1 step": {"n_step": 1},
     "discount 0.95": {"gamma": 0.95},
     "no bias against flapping": {"flap_bias": 0.0},
+    "learned in bfloat16": {"precision": "bfloat16"},
     "twice the games": {"envs": 512, "steps_per_update": 512, "learn_start": 10_000},
     "Double DQN": {"double": True},
 }
