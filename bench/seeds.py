@@ -15,8 +15,10 @@ from itertools import repeat
 from pathlib import Path
 
 from vecflap.checkpoint import load_checkpoint
+from vecflap.config import Config
 
 RESULTS = Path(__file__).parent / "results"
+CONFIG = Config()
 
 
 def vecflap(*words):
@@ -92,8 +94,9 @@ def plot(results, path):
         seconds = [point["seconds"] for point in row["curve"]]
         pipes = [max(point["pipes_per_death"], 1) for point in row["curve"]]
         axes.plot(seconds, pipes, marker="o", markersize=3, label=f"seed {row['seed']}")
-    axes.axhline(400_000, color="grey", linewidth=0.8, linestyle=":")
-    axes.annotate("2,000 games to 200 pipes, no death", (1, 440_000), fontsize=7)
+    games, most = CONFIG.eval_games, CONFIG.eval_pipes
+    axes.axhline(games * most, color="grey", linewidth=0.8, linestyle=":")
+    axes.annotate(f"{games:,} games to {most} pipes, no death", (1, 1.1 * games * most), fontsize=7)
     axes.set(xlabel="seconds of training, on a CPU", ylabel="pipes a death, greedy", xlim=0, yscale="log")
     axes.set_ylim(0.9, 1_000_000)
     m = results["machine"]

@@ -22,7 +22,7 @@ from vecflap.run import Run, View, training_games
 
 
 def test_a_run_leaves_a_complete_folder(tmp_path):
-    config = tiny(tmp_path / "deep" / "a")
+    config = tiny(tmp_path / "deep" / "a", precision="auto")
     outcome = vecflap.train(config)
     names = {"config.json", "manifest.json", "metrics.jsonl", "best.safetensors", "last.safetensors"}
     assert {path.name for path in outcome.folder.iterdir()} == names

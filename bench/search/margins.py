@@ -88,14 +88,13 @@ def main():
         died = [sum(deaths(q, config.skip, error * span, seed) for seed in fields) for error in errors]
         rows.append({"values": name, "deaths": dict(zip(map(str, errors), died, strict=True))})
         print(f"{name}: {died}", flush=True)
-    about = {"command": " ".join(["python bench/search/margins.py", *sys.argv[1:]]), "pipes": pipes}
+    about = {
+        "command": " ".join(["python bench/search/margins.py", *sys.argv[1:]]),
+        "pipes": pipes,
+        "machine": manifest(replace(CONFIG, device="cpu", threads=1)),
+    }
     results = RESULTS.with_name("margins-flap9.json")
-    results.write_text(
-        json.dumps(
-            about | {"machine": manifest(replace(CONFIG, device="cpu", threads=1)), "rows": rows}, indent=1
-        )
-        + "\n"
-    )
+    results.write_text(json.dumps(about | {"rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
